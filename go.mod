@@ -1,0 +1,3 @@
+module crisol
+
+go 1.26
