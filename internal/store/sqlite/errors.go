@@ -1,0 +1,56 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"crisol"
+	"crisol/internal/store"
+)
+
+// fault gives an error of the database its kind, the name of the act and, where one is known, the next step. Errors
+// of the store's contract and of the caller's context pass as they are.
+func (s *Store) fault(act string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrFinished), errors.Is(err, store.ErrFull):
+		return err
+	case errors.Is(err, sql.ErrNoRows):
+		return store.ErrNotFound
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return crisol.Errorf(crisol.KindInfrastructure, "%s database %s: %w", act, s.path, err)
+	}
+	if code, ok := errorCode(err); ok {
+		switch code {
+		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+			return s.damaged(act, err)
+		case sqlite3.SQLITE_FULL:
+			return crisol.WithHint(crisol.Errorf(crisol.KindInfrastructure, "%s database %s: %w", act, s.path, err),
+				"the disk is full: free space in %s", filepath.Dir(s.path))
+		case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+			return crisol.WithHint(crisol.Errorf(crisol.KindInfrastructure, "%s database %s: %w", act, s.path, err),
+				"make %s writable, or choose another directory with --data", filepath.Dir(s.path))
+		}
+	}
+	return crisol.Errorf(crisol.KindInfrastructure, "%s database %s: %w", act, s.path, err)
+}
+
+func (s *Store) damaged(act string, err error) error {
+	return crisol.WithHint(crisol.Errorf(crisol.KindInfrastructure, "%s database %s: damaged: %w", act, s.path, err),
+		"restore %s from a backup, or move it away to start with an empty one", s.path)
+}
+
+// errorCode is SQLite's primary result code: the low byte of the extended one.
+func errorCode(err error) (int, bool) {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return 0, false
+	}
+	return e.Code() & 0xff, true
+}

@@ -1,0 +1,153 @@
+// Package store holds the contract for what Crisol remembers of validations, and the row types that cross it.
+//
+// In go a request that was accepted, the start and the end of its trial; out come rows, newest first, and one record
+// with its request and all its evidence. A request is accepted once Accept has returned: from then on it survives the
+// death of the process, and ends with exactly one verdict. The package refuses to know which database keeps the rows
+// (see store/sqlite) and who works on them (see jobs). The suite in storetest says what every adapter owes.
+package store
+
+import (
+	"context"
+	"time"
+
+	"crisol"
+)
+
+// State says how far a validation has come.
+type State string
+
+// The states of a validation. Only a finished one has a verdict, and it never changes again.
+const (
+	Queued   State = "queued"
+	Running  State = "running"
+	Finished State = "finished"
+)
+
+// What an adapter answers when a row is not as the caller supposed; errors.Is finds them in what it returns.
+var (
+	// ErrNotFound: there is no validation with this id.
+	ErrNotFound = crisol.Errorf(crisol.KindNotFound, "no such validation")
+	// ErrFinished: the validation has its verdict already.
+	ErrFinished = crisol.Errorf(crisol.KindInternal, "validation is already finished")
+	// ErrFull: as many validations as the bound allows are unfinished.
+	ErrFull = crisol.Errorf(crisol.KindInfrastructure, "too many validations are waiting")
+)
+
+// Accepted is a request that was checked and found worth a trial.
+type Accepted struct {
+	ScenarioID     string
+	ScenarioDigest string
+	PatchDigest    string
+	// Normalised is the request as the trial will read it. It is all that a later process needs to run the trial.
+	Normalised crisol.Request
+}
+
+// Submission is an Accepted request with its identity.
+type Submission struct {
+	// ID is unique, and greater than the IDs of earlier submissions (a UUIDv7): rows are listed in its order.
+	ID        string
+	CreatedAt time.Time
+	Accepted
+}
+
+// Attempt is what a worker needs to run a trial.
+type Attempt struct {
+	Submission
+	// Number counts from 1 and includes attempts that ended with the death of their process.
+	Number int
+	// LastError says why the attempt before ended, "" where nothing could say so.
+	LastError string
+}
+
+// Row is a validation without its request and its evidence.
+type Row struct {
+	ID             string
+	State          State
+	APVID          string
+	CVEID          string
+	PatchID        string
+	ScenarioID     string
+	ScenarioDigest string
+	PatchDigest    string
+	Attempts       int
+	LastError      string
+	CreatedAt      time.Time
+	StartedAt      time.Time // of the latest attempt; zero before the first
+	FinishedAt     time.Time // zero until finished
+
+	// Outcome is the zero value until finished.
+	Outcome
+}
+
+// Outcome is the part of a crisol.Validation that lists show and filters select.
+type Outcome struct {
+	Verdict          crisol.Verdict
+	PatchValidated   bool
+	Method           crisol.Method
+	Cached           bool
+	Assurance        crisol.Assurance
+	Confidence       float64
+	ResidualRisk     float64
+	ExecutionSeconds float64
+	Reason           string
+}
+
+// OutcomeOf takes the summary out of a validation.
+func OutcomeOf(v crisol.Validation) Outcome {
+	return Outcome{
+		Verdict: v.Verdict, PatchValidated: v.PatchValidated, Method: v.Method, Cached: v.Cached,
+		Assurance: v.Assurance, Confidence: v.Confidence, ResidualRisk: v.ResidualRisk,
+		ExecutionSeconds: v.ExecutionTimeSeconds, Reason: v.Reason,
+	}
+}
+
+// Record is one validation with all that is known of it.
+type Record struct {
+	Row
+	Request crisol.Request
+	// Validation is the answer with its evidence; nil until finished.
+	Validation *crisol.Validation
+}
+
+// Filter selects rows. A zero field selects all; fields that are set must all hold.
+type Filter struct {
+	State      State
+	Verdict    crisol.Verdict
+	APVID      string
+	CVEID      string
+	PatchID    string
+	ScenarioID string
+	Since      time.Time // created at or after
+	Until      time.Time // created before
+	// Before selects rows with a smaller ID: the ID of a page's last row asks for the next page.
+	Before string
+	// Limit bounds the rows returned; it must be positive.
+	Limit int
+}
+
+// Validations is what an adapter offers. Every method is safe for concurrent use. A failure of the database is a
+// crisol.KindInfrastructure error; a change has been made durably when its method returns nil, and not at all (or, if
+// the outcome of the commit itself could not be learned, possibly) when it returns an error.
+type Validations interface {
+	// Accept keeps a submission as queued unless bound others are unfinished (ErrFull).
+	Accept(ctx context.Context, s Submission, bound int) error
+	// Begin marks a validation as running, counts the attempt and returns what to run. ErrFinished, ErrNotFound.
+	Begin(ctx context.Context, id string, at time.Time) (Attempt, error)
+	// Retry puts a running validation back into the queue, with the reason for which its attempt failed.
+	Retry(ctx context.Context, id, reason string) error
+	// Release puts a running validation back into the queue and takes its attempt back: nothing was wrong with it.
+	Release(ctx context.Context, id string) error
+	// Finish gives a validation its only verdict. ErrFinished if it has one, which then stays; ErrNotFound.
+	Finish(ctx context.Context, id string, v crisol.Validation, at time.Time) error
+	// Recover puts every running validation back into the queue, keeping its count of attempts, and returns how many
+	// there were. Only the single process that works on the store may call it, before it starts to.
+	Recover(ctx context.Context) (int, error)
+	// Unfinished returns up to limit ids of unfinished validations greater than after, the oldest first.
+	Unfinished(ctx context.Context, after string, limit int) ([]string, error)
+	// Get returns one validation. ErrNotFound.
+	Get(ctx context.Context, id string) (Record, error)
+	// State returns how far a validation is. ErrNotFound.
+	State(ctx context.Context, id string) (State, error)
+	// List returns the rows that f selects, newest first.
+	List(ctx context.Context, f Filter) ([]Row, error)
+}
