@@ -240,4 +240,7 @@ type WargameResult struct {
 	// Phase2Passed: the exploit was blocked on the patched target.
 	Phase2Passed bool   `json:"phase_2_passed"`
 	Gates        []Gate `json:"gates"`
+	// Infrastructure says what kept the trial from telling although neither the target nor the patch is to blame; such
+	// a trial may be told when it is tried again.
+	Infrastructure string `json:"infrastructure_error,omitempty"`
 }

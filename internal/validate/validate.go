@@ -1,0 +1,238 @@
+// Package validate is the flow: from a request, or a scenario and a candidate, to a validation.
+//
+// It reads as a sentence: find the scenario, check what can be checked without running anything, hold the scenario to
+// its self-test, fight, decide. It consumes small interfaces and knows nothing of HTTP, terminals or databases.
+package validate
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"crisol"
+	"crisol/internal/certify"
+	"crisol/internal/diff"
+	"crisol/internal/scenario"
+	"crisol/internal/verdict"
+	"crisol/internal/wargame"
+)
+
+// Arena holds trials.
+type Arena interface {
+	Run(context.Context, wargame.Order) (wargame.Report, error)
+	SelfTest(context.Context, *scenario.Scenario, wargame.SelfTestOptions) (wargame.SelfTest, error)
+}
+
+// Library finds scenarios.
+type Library interface {
+	// Find returns the scenario with the id, and false where there is none.
+	Find(id string) (*scenario.Scenario, bool)
+	// ByAlias returns the scenarios about a CVE or an alias of it.
+	ByAlias(alias string) []*scenario.Scenario
+}
+
+// Flow validates patches.
+type Flow struct {
+	Arena   Arena
+	Library Library
+	// Timeout bounds one trial; 0 is DefaultTimeout.
+	Timeout time.Duration
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// DefaultTimeout bounds one trial, its preparation included.
+const DefaultTimeout = 15 * time.Minute
+
+// Order asks for one validation on this machine.
+type Order struct {
+	wargame.Order
+	MinAssurance crisol.Assurance
+	// WatchSelfTest, when set, hears of a self-test that has to be run first.
+	WatchSelfTest func(name string, done bool, c wargame.SelfTestCase)
+}
+
+// Validate fights one candidate and decides.
+func (f *Flow) Validate(ctx context.Context, o Order) (crisol.Validation, error) {
+	started := f.Now()
+	timeout := f.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+	bounded, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if o.Risk == 0 {
+		o.Risk = certify.DefaultRisk
+	}
+	o.SelfTest = f.selfTest(bounded, o)
+	if err := ctx.Err(); err != nil {
+		return crisol.Validation{}, err
+	}
+	report, err := f.Arena.Run(bounded, o.Order)
+	if err != nil {
+		return crisol.Validation{}, err
+	}
+	v := judge(report, o)
+	v.ScenarioID, v.ScenarioDigest, v.CVEID = o.Scenario.ID, o.Scenario.Digest, o.Scenario.Vulnerability.CVE
+	v.CreatedAt, v.ExecutionTimeSeconds = started.UTC(), f.Now().Sub(started).Seconds()
+	return v, nil
+}
+
+// selfTest holds the scenario to its own standard, or recalls that it holds. A self-test that can't be run is a gate
+// with the outcome error: it never stands in the way of refuting a patch, and never lets one pass.
+func (f *Flow) selfTest(ctx context.Context, o Order) crisol.Gate {
+	result, err := f.Arena.SelfTest(ctx, o.Scenario, wargame.SelfTestOptions{Watch: o.WatchSelfTest})
+	if err != nil {
+		return crisol.Gate{Name: crisol.GateSelfTest, Outcome: crisol.Errored, Evidence: err.Error()}
+	}
+	return result.Gate()
+}
+
+// judge turns what a trial saw into the answer.
+func judge(report wargame.Report, o Order) crisol.Validation {
+	d := verdict.Decide(report.Gates, report.Risk, o.Risk)
+	if d.Verdict == crisol.Fixed && d.Assurance < o.MinAssurance {
+		d.Verdict = crisol.Inconclusive
+		d.Reason = fmt.Sprintf("fixed at assurance %s, but %s was asked for: %s", d.Assurance, o.MinAssurance, d.Reason)
+	}
+	v := crisol.Validation{
+		Verdict: d.Verdict, PatchValidated: d.Verdict == crisol.Fixed, Method: crisol.MethodWargaming,
+		Assurance: d.Assurance, ResidualRisk: report.Risk, Reason: d.Reason,
+		Wargame: &crisol.WargameResult{Status: status(d.Verdict, report), Gates: report.Gates, Infrastructure: report.Infrastructure},
+	}
+	for _, gate := range report.Gates {
+		switch gate.Name {
+		case crisol.GateExploitVulnerable:
+			v.Wargame.Phase1Passed = gate.Outcome == crisol.Passed
+		case crisol.GateExploitPatched:
+			v.Wargame.Phase2Passed = gate.Outcome == crisol.Passed
+		}
+	}
+	v.Confidence = confidence(d.Verdict, report.Risk)
+	return v
+}
+
+// confidence: a demonstrated refutation is certain, a `fixed` is as sure as its repeats, what can't be told is no
+// confidence at all.
+func confidence(v crisol.Verdict, risk float64) float64 {
+	switch v {
+	case crisol.Fixed:
+		return 1 - risk
+	case crisol.NotFixed, crisol.Broken:
+		return 1
+	default:
+		return 0
+	}
+}
+
+func status(v crisol.Verdict, report wargame.Report) crisol.WargameStatus {
+	switch {
+	case v == crisol.Fixed:
+		return crisol.WargameSuccess
+	case v == crisol.NotFixed || v == crisol.Broken:
+		return crisol.WargameFailed
+	case report.TimedOut:
+		return crisol.WargameTimeout
+	default:
+		return crisol.WargameError
+	}
+}
+
+// Plan is a request that has passed every check that needs no trial.
+type Plan struct {
+	Request crisol.Request
+	// Scenario is nil when there is none to fight over; Reason then says why.
+	Scenario *scenario.Scenario
+	Patch    *diff.Patch
+	Reason   string
+}
+
+// Resolve checks a request and finds what it is about. Errors are the caller's to mend.
+func (f *Flow) Resolve(req crisol.Request) (Plan, error) {
+	plan := Plan{Request: req}
+	if err := complete(req); err != nil {
+		return plan, err
+	}
+	if req.PatchDiff != "" {
+		patch, err := diff.Parse([]byte(req.PatchDiff), diff.Limits{})
+		if err != nil {
+			return plan, fmt.Errorf("patch_diff: %w", err)
+		}
+		plan.Patch = patch
+	}
+	s, reason, err := f.find(req)
+	if err != nil {
+		return plan, err
+	}
+	plan.Scenario, plan.Reason = s, reason
+	if plan.Patch == nil {
+		plan.Scenario = nil
+		plan.Reason = "the short form of a request (code on both sides) can't be tried yet: there is no target to run it in; send patch_diff against the scenario's target"
+	}
+	return plan, nil
+}
+
+func complete(req crisol.Request) error {
+	short := req.Vulnerability != nil && req.Patch != nil && req.Patch.Code != ""
+	switch {
+	case strings.TrimSpace(req.APVID) == "":
+		return crisol.Errorf(crisol.KindInput, "apv_id is missing")
+	case req.PatchDiff == "" && !short:
+		return crisol.WithHint(crisol.Errorf(crisol.KindInput, "the request holds no patch"),
+			"send patch_diff, or vulnerability.affected_code and patch.code")
+	case req.PatchDiff != "" && req.CVEID == "" && req.ScenarioID == "":
+		return crisol.WithHint(crisol.Errorf(crisol.KindInput, "the request names neither cve_id nor scenario_id"), "GET /wargaming/scenarios lists them")
+	}
+	return nil
+}
+
+// find looks a scenario up by its id, else by the CVE. None for a CVE is no error: nothing can be told.
+func (f *Flow) find(req crisol.Request) (*scenario.Scenario, string, error) {
+	if req.ScenarioID != "" {
+		s, ok := f.Library.Find(req.ScenarioID)
+		if !ok {
+			return nil, "", crisol.WithHint(crisol.Errorf(crisol.KindNotFound, "there is no scenario %q", req.ScenarioID), "GET /wargaming/scenarios lists them")
+		}
+		return s, "", nil
+	}
+	found := f.Library.ByAlias(req.CVEID)
+	switch len(found) {
+	case 0:
+		return nil, fmt.Sprintf("there is no scenario for %q in the library, so no exploit can be replayed", req.CVEID), nil
+	case 1:
+		return found[0], "", nil
+	}
+	ids := make([]string, len(found))
+	for i, s := range found {
+		ids[i] = s.ID
+	}
+	return nil, "", crisol.WithHint(crisol.Errorf(crisol.KindInput, "%s has several scenarios", req.CVEID), "set scenario_id to one of %s", strings.Join(ids, ", "))
+}
+
+// Run fights over a resolved request.
+func (f *Flow) Run(ctx context.Context, plan Plan) (crisol.Validation, error) {
+	v, err := f.fight(ctx, plan)
+	if err != nil {
+		return crisol.Validation{}, err
+	}
+	v.APVID, v.PatchID = plan.Request.APVID, plan.Request.PatchID
+	if plan.Request.CVEID != "" {
+		v.CVEID = plan.Request.CVEID
+	}
+	if plan.Patch != nil {
+		v.PatchDigest = plan.Patch.Digest()
+	}
+	return v, nil
+}
+
+func (f *Flow) fight(ctx context.Context, plan Plan) (crisol.Validation, error) {
+	if plan.Scenario == nil {
+		return crisol.Validation{Verdict: crisol.Inconclusive, Method: crisol.MethodStatic, ResidualRisk: 1, Reason: plan.Reason, CreatedAt: f.Now().UTC()}, nil
+	}
+	return f.Validate(ctx, Order{
+		Order:        wargame.Order{Scenario: plan.Scenario, Candidate: wargame.Candidate{Patch: plan.Patch}},
+		MinAssurance: plan.Request.MinAssurance,
+	})
+}

@@ -1,0 +1,243 @@
+package wargame
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"crisol"
+	"crisol/internal/sandbox"
+	"crisol/internal/scenario"
+	"crisol/internal/target"
+)
+
+// side is one of the two trees of a trial, as layers.
+type side struct {
+	name crisol.Side
+	// files is the scenario's own layer. It lies on top, so that nothing a patch or a build writes can take its place.
+	files string
+	// over lies between the scenario's files and the tree, the topmost first: build results, then the patch.
+	over []string
+	tree target.Tree
+}
+
+func (s side) layers() []string {
+	layers := append([]string{s.files}, s.over...)
+	return append(append(layers, s.tree.Dir), s.tree.Extra...)
+}
+
+// root is where the target's own tree lies inside the sandbox.
+func (s side) root() string { return sandbox.WorkDir + "/" + s.tree.Root }
+
+func (s side) env(extra []string) []string {
+	env := append([]string{"TARGET=" + s.root()}, s.tree.Env...)
+	return append(env, extra...)
+}
+
+// built are the places, beside the target's own tree, where a build may leave something for later runs. Whatever else it
+// writes is dropped: a patched build must not plant files beside the scenario's.
+var built = []string{"bin", "classes", ".cache"}
+
+// buildLimits widen a scenario's limits for its build.
+func buildLimits(l sandbox.Limits) sandbox.Limits {
+	l.Wall, l.CPU = max(l.Wall, 5*time.Minute), max(l.CPU, 10*time.Minute)
+	l.Memory, l.Disk = max(l.Memory, 3<<30), max(l.Disk, 2<<30)
+	l.Processes = max(l.Processes, 512)
+	return l
+}
+
+// buildResult is what a build left: its layers, the topmost first, and the check that tells of it.
+type buildResult struct {
+	layers []string
+	check  crisol.Check
+}
+
+// build runs the scenario's build steps on a side and keeps what they wrote under dir.
+func (a *Arena) build(ctx context.Context, s *scenario.Scenario, on side, dir string) (buildResult, error) {
+	result := buildResult{check: crisol.Check{ID: "build", Side: on.name, Outcome: crisol.Passed}}
+	for i, step := range s.Target.Build {
+		keep := filepath.Join(dir, fmt.Sprintf("build-%d", i))
+		stepSide := on
+		stepSide.over = append(append([]string{}, result.layers...), on.over...)
+		run, err := a.step(ctx, s, stepSide, step, keep)
+		result.check.Runs = append(result.check.Runs, run)
+		if err != nil {
+			return result, err
+		}
+		if run.Exit != 0 || run.TimedOut || run.Note != "" {
+			result.check.Outcome = crisol.Failed
+			result.check.Oracle = fmt.Sprintf("step %d (%s) ended with exit %d %s", i+1, strings.Join(step.Run, " "), run.Exit, run.Note)
+			return result, nil
+		}
+		if err := keepOnly(keep, append([]string{on.tree.Root}, built...)); err != nil {
+			return result, crisol.Errorf(crisol.KindInfrastructure, "keep what the build wrote: %w", err)
+		}
+		result.layers = append([]string{keep}, result.layers...)
+	}
+	result.check.Oracle = fmt.Sprintf("%d steps ended with exit 0", len(s.Target.Build))
+	return result, nil
+}
+
+func (a *Arena) step(ctx context.Context, s *scenario.Scenario, on side, step scenario.Step, keep string) (crisol.Run, error) {
+	dir := step.Dir
+	if dir == "" {
+		dir = on.root()
+	}
+	command := sandbox.Command{
+		Args: step.Run, Dir: dir, Env: on.env(nil), Layers: on.layers(), Keep: keep, Limits: buildLimits(limits(s)),
+	}
+	result, err := a.enter(ctx, command)
+	if err != nil {
+		return crisol.Run{Command: step.Run}, err
+	}
+	return a.record(step.Run, result), nil
+}
+
+// keepOnly removes from a layer everything but the given paths.
+func keepOnly(dir string, allowed []string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		var below []string
+		whole := false
+		for _, path := range allowed {
+			first, rest, deeper := strings.Cut(path, "/")
+			if first != entry.Name() {
+				continue
+			}
+			if whole = whole || !deeper; deeper {
+				below = append(below, rest)
+			}
+		}
+		path := filepath.Join(dir, entry.Name())
+		switch {
+		case whole:
+			continue
+		case len(below) > 0 && entry.IsDir():
+			err = keepOnly(path, below)
+		default:
+			err = os.RemoveAll(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vulnerable prepares the vulnerable side, built, from the caches where they have it. The second result is the layer of
+// compiler caches that the patched build may start from.
+func (a *Arena) vulnerable(ctx context.Context, s *scenario.Scenario) (side, []string, crisol.Check, error) {
+	check := crisol.Check{ID: "build", Side: crisol.Vulnerable, Outcome: crisol.Skipped}
+	want, err := spec(s)
+	if err != nil {
+		return side{}, nil, check, err
+	}
+	tree, err := a.Targets.Prepare(ctx, want)
+	if err != nil {
+		return side{}, nil, check, fmt.Errorf("prepare the target: %w", err)
+	}
+	files, err := a.layer(s)
+	if err != nil {
+		return side{}, nil, check, err
+	}
+	on := side{name: crisol.Vulnerable, files: files, tree: tree}
+	if len(s.Target.Build) == 0 {
+		return on, nil, check, nil
+	}
+	dir := filepath.Join(a.Dir, "builds", a.key(s.Digest, tree.Digest))
+	var kept keptBuild
+	if !a.recall("builds", filepath.Base(dir), &kept) || !kept.present() {
+		if kept, check, err = a.buildVulnerable(ctx, s, on, dir); err != nil || check.Outcome != crisol.Passed {
+			return on, nil, check, err
+		}
+	} else {
+		check = kept.Check
+		check.Cached = &kept.Taken
+	}
+	on.over = kept.Layers
+	return on, kept.Caches, check, nil
+}
+
+// keptBuild is the record of a vulnerable build.
+type keptBuild struct {
+	Taken  time.Time
+	Layers []string
+	Caches []string
+	Check  crisol.Check
+}
+
+func (k keptBuild) present() bool {
+	for _, dir := range append(k.Layers, k.Caches...) {
+		if _, err := os.Stat(dir); err != nil {
+			return false
+		}
+	}
+	return len(k.Layers) > 0
+}
+
+func (a *Arena) buildVulnerable(ctx context.Context, s *scenario.Scenario, on side, final string) (keptBuild, crisol.Check, error) {
+	temp, err := a.workspace()
+	if err != nil {
+		return keptBuild{}, crisol.Check{}, err
+	}
+	defer a.discard(temp)
+	result, err := a.build(ctx, s, on, temp)
+	if err != nil || result.check.Outcome != crisol.Passed {
+		return keptBuild{}, result.check, err
+	}
+	kept := keptBuild{Taken: a.Now(), Check: result.check}
+	kept.Check.Runs = nil
+	for i, layer := range result.layers {
+		kept.Layers = append(kept.Layers, filepath.Join(final, filepath.Base(layer)))
+		if _, err := os.Stat(filepath.Join(layer, ".cache")); err != nil {
+			continue
+		}
+		caches := filepath.Join(temp, fmt.Sprintf("cache-%d", i))
+		if err := moveInto(filepath.Join(layer, ".cache"), caches); err != nil {
+			return keptBuild{}, result.check, crisol.Errorf(crisol.KindInfrastructure, "keep the compiler's cache: %w", err)
+		}
+		kept.Caches = append(kept.Caches, filepath.Join(final, filepath.Base(caches)))
+	}
+	if err := settle(temp, final); err != nil {
+		return keptBuild{}, result.check, err
+	}
+	a.remember("builds", filepath.Base(final), kept)
+	return kept, result.check, nil
+}
+
+// moveInto makes dir, owned like every layer, and moves path into it.
+func moveInto(path, dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(path, filepath.Join(dir, filepath.Base(path))); err != nil {
+		return err
+	}
+	return sandbox.Own(dir)
+}
+
+func spec(s *scenario.Scenario) (target.Spec, error) {
+	if s.Target.Package != "" {
+		return target.Spec{Package: s.Target.Package, With: s.Target.With, Lock: s.LockFS("target")}, nil
+	}
+	dir, err := fs.Sub(s.Files, s.Target.Dir)
+	if err != nil {
+		return target.Spec{}, crisol.Errorf(crisol.KindInput, "open the target's directory: %w", err)
+	}
+	return target.Spec{Dir: dir, DirName: s.Target.Dir}, nil
+}
+
+func limits(s *scenario.Scenario) sandbox.Limits {
+	l := sandbox.Limits{
+		Wall: s.Limits.Timeout, CPU: s.Limits.Timeout, Memory: s.Limits.Memory,
+		Processes: s.Limits.Processes, Disk: s.Limits.Disk,
+	}
+	return l.Or(sandbox.DefaultLimits)
+}
