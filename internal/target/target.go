@@ -36,4 +36,6 @@ type Tree struct {
 	Ecosystem string
 	// Digest identifies the tree's content: sha256 over every path, mode and byte, in hex.
 	Digest string
+	// Notes say in what the tree differs from what an ordinary install would give.
+	Notes []string
 }
