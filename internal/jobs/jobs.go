@@ -1,0 +1,282 @@
+// Package jobs takes requests in and sees to it that each accepted one ends with exactly one verdict.
+//
+// In goes a request; out comes its id once the request has been checked and durably kept, and later, from a bounded
+// number of workers, a verdict in the store. The store's rows are the truth; River's queue only says who works on what
+// and when to try again. A trial is tried again only while infrastructure is at fault, and only so often; what ends
+// without an answer ends as inconclusive. When the service stops, or dies, unfinished trials stay queued and are run
+// again at the next start. The package knows nothing of patches, sandboxes or HTTP, nor which database there is.
+//
+// Wiring, as app does it:
+//
+//	st, err := sqlite.Open(ctx, path, logger)
+//	queue, err := jobs.New(riversqlite.New(st.DB()), jobs.Config{
+//		Store: st, Validator: flow, Workers: 2, Sole: true, Logger: logger,
+//	})
+//	err = queue.Start(ctx)
+//	defer queue.Stop(shutdownCtx) // before st.Close
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/riverqueue/river/riverdriver"
+
+	"crisol"
+	"crisol/internal/store"
+)
+
+// Validator is the flow that decides a request.
+type Validator interface {
+	// Check refuses bad input before it is accepted: it is quick and starts no trial.
+	Check(ctx context.Context, r crisol.Request) (store.Accepted, error)
+	// Run decides an accepted request. An error of crisol.KindInfrastructure is tried again; any other ends the
+	// validation as inconclusive. It returns soon after ctx is done.
+	Run(ctx context.Context, r crisol.Request, id string) (crisol.Validation, error)
+}
+
+// Store is what the queue needs of store.Validations.
+type Store interface {
+	Accept(ctx context.Context, s store.Submission, bound int) error
+	Begin(ctx context.Context, id string, at time.Time) (store.Attempt, error)
+	Retry(ctx context.Context, id, reason string) error
+	Release(ctx context.Context, id string) error
+	Finish(ctx context.Context, id string, v crisol.Validation, at time.Time) error
+	Recover(ctx context.Context) (int, error)
+	Unfinished(ctx context.Context, after string, limit int) ([]string, error)
+	Get(ctx context.Context, id string) (store.Record, error)
+	State(ctx context.Context, id string) (store.State, error)
+}
+
+// Config is what a Queue is made of. Store, Validator and Logger must be set.
+type Config struct {
+	Store     Store
+	Validator Validator
+	Logger    *slog.Logger
+	// Workers is how many trials run at once; 0 means one a core.
+	Workers int
+	// Bound is how many validations may be unfinished before new ones are refused; 0 means 256.
+	Bound int
+	// Timeout ends a trial as inconclusive; 0 means 15 minutes.
+	Timeout time.Duration
+	// Attempts is how often a trial is started before it is given up, be it that infrastructure failed or that the
+	// process died; 0 means 5.
+	Attempts int
+	// Backoff is the pause after the n-th attempt (from 1); nil means 1 s, 4 s, 16 s, 64 s, ... up to 5 minutes.
+	Backoff func(n int) time.Duration
+	// Sole says that no other process works on this store (the embedded default). Then all that is unfinished at the
+	// start belonged to a dead process, and is made available at once.
+	Sole bool
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+func (c Config) withDefaults() Config {
+	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
+	c.Bound = cmp.Or(c.Bound, 256)
+	c.Timeout = cmp.Or(c.Timeout, 15*time.Minute)
+	c.Attempts = cmp.Or(c.Attempts, 5)
+	if c.Backoff == nil {
+		c.Backoff = backoff
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func backoff(n int) time.Duration {
+	return min(time.Second<<(2*min(n-1, 8)), 5*time.Minute)
+}
+
+// commitFor bounds the commit that accepts a request: it goes on when the client hangs up, but not for ever.
+const commitFor = 15 * time.Second
+
+// Queue accepts requests and works on them between Start and Stop.
+type Queue struct {
+	Config
+	engine engine
+
+	life    sync.Mutex // guards what follows: Start and Stop come one after the other
+	started bool
+	end     context.CancelFunc // ends the goroutine that done waits for
+	done    sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows
+	open     bool
+	unqueued map[string]bool // accepted, but River could not take them yet
+	running  map[string]context.CancelCauseFunc
+	waiting  map[string]map[chan struct{}]bool
+}
+
+// New makes a Queue over the database that driver works on: riversqlite embedded, riverpgxv5 when distributed.
+func New[TTx any](driver riverdriver.Driver[TTx], c Config) (*Queue, error) {
+	q := &Queue{
+		Config:   c.withDefaults(),
+		unqueued: map[string]bool{},
+		running:  map[string]context.CancelCauseFunc{},
+		waiting:  map[string]map[chan struct{}]bool{},
+	}
+	var err error
+	q.engine, err = newEngine(driver, q)
+	return q, err
+}
+
+// Start brings the queue's schema up to date, takes up what was left unfinished and starts the workers. They go on
+// until Stop, even when ctx is done. Starting a started Queue does nothing.
+func (q *Queue) Start(ctx context.Context) error {
+	q.life.Lock()
+	defer q.life.Unlock()
+	if q.started {
+		return nil
+	}
+	if err := q.engine.Migrate(ctx); err != nil {
+		return infrastructure("prepare job queue", err)
+	}
+	if err := q.takeUp(ctx); err != nil {
+		return err
+	}
+	if err := q.engine.Start(context.WithoutCancel(ctx)); err != nil {
+		return infrastructure("start job queue", err)
+	}
+	var background context.Context
+	background, q.end = context.WithCancel(context.WithoutCancel(ctx))
+	q.done.Go(func() { q.enqueueLater(background) })
+	q.started = true
+	q.setOpen(true)
+	return nil
+}
+
+// takeUp makes the queue anew from the store: whatever a dead process left in it, each unfinished validation is then
+// there once, and available.
+func (q *Queue) takeUp(ctx context.Context) error {
+	if q.Sole {
+		if err := q.engine.Reset(ctx); err != nil {
+			return infrastructure("reset job queue", err)
+		}
+		interrupted, err := q.Store.Recover(ctx)
+		if err != nil {
+			return err
+		}
+		if interrupted > 0 {
+			q.Logger.WarnContext(ctx, "trials were interrupted by the end of the last process and start again", "count", interrupted)
+		}
+	}
+	for after := ""; ; {
+		ids, err := q.Store.Unfinished(ctx, after, 500)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		for _, id := range ids {
+			if err := q.engine.Enqueue(ctx, id); err != nil {
+				return infrastructure("enqueue validation "+id, err)
+			}
+		}
+		after = ids[len(ids)-1]
+	}
+}
+
+// Stop takes no more requests, hands running trials back to the queue and waits, as long as ctx allows, until all is
+// written. Stopping a stopped Queue does nothing.
+func (q *Queue) Stop(ctx context.Context) error {
+	q.life.Lock()
+	defer q.life.Unlock()
+	if !q.started {
+		return nil
+	}
+	q.setOpen(false)
+	q.end()
+	q.done.Wait()
+	if err := q.engine.Stop(ctx); err != nil {
+		return infrastructure("stop job queue", err)
+	}
+	q.started = false
+	return nil
+}
+
+func (q *Queue) setOpen(open bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.open = open
+}
+
+func (q *Queue) isOpen() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.open
+}
+
+// Submit checks a request, keeps it durably and queues it. When Submit has returned an id, the request will end with
+// exactly one verdict, whatever becomes of this process or of ctx.
+func (q *Queue) Submit(ctx context.Context, r crisol.Request) (store.Submission, error) {
+	if !q.isOpen() {
+		return store.Submission{}, crisol.Errorf(crisol.KindInfrastructure, "the service is not taking requests")
+	}
+	accepted, err := q.Validator.Check(ctx, r)
+	if err != nil {
+		return store.Submission{}, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return store.Submission{}, fmt.Errorf("make an id: %w", err)
+	}
+	s := store.Submission{ID: id.String(), CreatedAt: q.Now().UTC().Truncate(time.Microsecond), Accepted: accepted}
+	// The client may go while the row is on its way to the disk; half a commit would leave it guessing.
+	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitFor)
+	defer cancel()
+	if err := q.Store.Accept(commit, s, q.Bound); err != nil {
+		if errors.Is(err, store.ErrFull) {
+			err = crisol.WithHint(err, "%d validations are unfinished already; try again later", q.Bound)
+		}
+		return store.Submission{}, err
+	}
+	q.Logger.InfoContext(ctx, "validation accepted", "validation_id", s.ID, "scenario_id", s.ScenarioID, "patch_digest", s.PatchDigest)
+	if err := q.engine.Enqueue(commit, s.ID); err != nil {
+		q.Logger.WarnContext(ctx, "validation is kept but could not be queued yet", "validation_id", s.ID, "error", err)
+		q.mu.Lock()
+		q.unqueued[s.ID] = true
+		q.mu.Unlock()
+	}
+	return s, nil
+}
+
+// enqueueEvery is the pause before River is asked again to take what it could not.
+const enqueueEvery = time.Second
+
+// enqueueLater queues what Submit could not. What is left when the process ends is found by takeUp.
+func (q *Queue) enqueueLater(ctx context.Context) {
+	tick := time.NewTicker(enqueueEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		q.mu.Lock()
+		ids := slices.Collect(maps.Keys(q.unqueued))
+		q.mu.Unlock()
+		for _, id := range ids {
+			if err := q.engine.Enqueue(ctx, id); err != nil {
+				break
+			}
+			q.Logger.InfoContext(ctx, "validation queued", "validation_id", id)
+			q.mu.Lock()
+			delete(q.unqueued, id)
+			q.mu.Unlock()
+		}
+	}
+}
+
+func infrastructure(act string, err error) error {
+	return crisol.Errorf(crisol.KindInfrastructure, "%s: %w", act, err)
+}
