@@ -37,6 +37,10 @@ CASES = {
     ],
     "large": [NAME, picture(200, 300, b"\x64" * 60_000), phones(40, *[b"1"] * 40)],
     "broken": [NAME, record(b"T", b"\x02\x07555")],
+    "none": [],
+    "orphan": [phones(1, b"5550100")],
+    "again": [NAME, phones(2, b"1", b"2"), phones(1, b"3"), picture(1, 1, b"\x05")],
+    "crowd": [NAME] * 257,
 }
 
 with open("book.cbk", "wb") as file:

@@ -41,6 +41,9 @@ CASES = {
     "full": picture(1024, GREYS * 85 + [(9, 9, 9)], FULL, run(128, 0) * 4 + run(128, 255) * 3 + run(127, 1) + literal(2),
                     comment=b"x" * 80),
     "short": picture(4, GREYS, literal(0, 1)),
+    "empty": picture(0, []),
+    "one": picture(1, GREYS, literal(2), comment=b""),
+    "trailer": picture(2, GREYS, run(2, 1)) + b"more",
 }
 
 with open("picture.rlp", "wb") as file:
