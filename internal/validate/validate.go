@@ -27,8 +27,8 @@ type Arena interface {
 
 // Library finds scenarios.
 type Library interface {
-	// Find returns the scenario with the id, and false where there is none.
-	Find(id string) (*scenario.Scenario, bool)
+	// Find returns the scenario with the id, or nil.
+	Find(id string) *scenario.Scenario
 	// ByAlias returns the scenarios about a CVE or an alias of it.
 	ByAlias(alias string) []*scenario.Scenario
 }
@@ -191,8 +191,8 @@ func complete(req crisol.Request) error {
 // find looks a scenario up by its id, else by the CVE. None for a CVE is no error: nothing can be told.
 func (f *Flow) find(req crisol.Request) (*scenario.Scenario, string, error) {
 	if req.ScenarioID != "" {
-		s, ok := f.Library.Find(req.ScenarioID)
-		if !ok {
+		s := f.Library.Find(req.ScenarioID)
+		if s == nil {
 			return nil, "", crisol.WithHint(crisol.Errorf(crisol.KindNotFound, "there is no scenario %q", req.ScenarioID), "GET /wargaming/scenarios lists them")
 		}
 		return s, "", nil

@@ -49,15 +49,39 @@ func (a *Arena) patched(ctx context.Context, s *scenario.Scenario, vulnerable si
 		return side{}, "", err
 	}
 	layer := filepath.Join(dir, "patch")
-	if err := changes.WriteLayer(layer, vulnerable.tree.Root); err != nil {
-		return side{}, "", crisol.Errorf(crisol.KindInfrastructure, "write the patched files: %w", err)
-	}
-	if err := sandbox.Own(layer); err != nil {
+	if err := writeLayer(changes, layer, vulnerable.tree.Root); err != nil {
 		return side{}, "", crisol.Errorf(crisol.KindInfrastructure, "write the patched files: %w", err)
 	}
 	patched := vulnerable
-	patched.name, patched.over = crisol.Patched, []string{layer}
+	patched.name, patched.over, patched.leased = crisol.Patched, []string{layer}, false
 	return patched, words, nil
+}
+
+// Applies says early what a trial would refuse anyway: a patch that does not apply to the scenario's target. Where the
+// target has not been prepared yet it can't tell, and returns nil.
+func (a *Arena) Applies(ctx context.Context, s *scenario.Scenario, patch *diff.Patch) error {
+	want, err := spec(s)
+	if err != nil || !a.Targets.Cached(want) {
+		return err
+	}
+	tree, err := a.Targets.Prepare(ctx, want)
+	if err != nil {
+		return fmt.Errorf("prepare the target: %w", err)
+	}
+	defer a.Targets.Release(tree)
+	_, _, err = Candidate{Patch: patch}.changes(s, tree)
+	return err
+}
+
+// writeLayer writes changes as a new layer, at prefix below dir.
+func writeLayer(changes *diff.Changes, dir, prefix string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	if err := changes.WriteLayer(dir, prefix); err != nil {
+		return err
+	}
+	return sandbox.Own(dir)
 }
 
 func (a *Arena) upgraded(ctx context.Context, s *scenario.Scenario, vulnerable side, spec target.Spec) (side, string, error) {
@@ -69,7 +93,7 @@ func (a *Arena) upgraded(ctx context.Context, s *scenario.Scenario, vulnerable s
 		return side{}, "", fmt.Errorf("prepare %s: %w", spec.Package, err)
 	}
 	patched := vulnerable
-	patched.name, patched.tree, patched.over = crisol.Patched, tree, nil
+	patched.name, patched.tree, patched.over, patched.leased = crisol.Patched, tree, nil, true
 	return patched, "the patch is the version " + spec.Package, nil
 }
 

@@ -3,6 +3,7 @@ package wargame
 import (
 	"context"
 	"fmt"
+	"io/fs"
 
 	"crisol"
 	"crisol/internal/oracle"
@@ -114,7 +115,7 @@ func (a *Arena) sight(ctx context.Context, sh shot, goal *scenario.Oracle) (sigh
 // use runs one benign input or test once on a side and judges it.
 func (a *Arena) use(ctx context.Context, s *scenario.Scenario, on side, input scenario.Input, isTest bool) (attempt, error) {
 	goal, dir := input.Oracle, sandbox.WorkDir
-	if isTest {
+	if isTest && !ownScript(s, input) {
 		dir = on.root()
 	}
 	switch {
@@ -145,6 +146,17 @@ func (a *Arena) use(ctx context.Context, s *scenario.Scenario, on side, input sc
 		words += ": " + brief(seen.obs.Stderr)
 	}
 	return attempt{fate: notHeld, words: words, run: seen.run}, nil
+}
+
+// ownScript says whether an input runs a file that lies beside the manifest, and so belongs in /work. A test that doesn't
+// is the target's own and runs in its tree.
+func ownScript(s *scenario.Scenario, input scenario.Input) bool {
+	for _, arg := range input.Run[1:] {
+		if info, err := fs.Stat(s.Files, arg); err == nil && info.Mode().IsRegular() {
+			return true
+		}
+	}
+	return false
 }
 
 // tally sums up the runs of one input on one side.

@@ -15,7 +15,6 @@ import (
 
 	"crisol"
 	"crisol/internal/diff"
-	"crisol/internal/sandbox"
 	"crisol/internal/scenario"
 	"crisol/internal/target"
 )
@@ -161,10 +160,7 @@ func goDecoy(root string) (*diff.Changes, error) {
 func hidden(vulnerable side, dir string) (side, error) {
 	layer := filepath.Join(dir, "hidden")
 	changes := diff.Changes{Files: []diff.Change{{Path: path.Base(vulnerable.tree.Root), Deleted: true}}}
-	if err := changes.WriteLayer(layer, path.Dir(vulnerable.tree.Root)); err != nil {
-		return side{}, crisol.Errorf(crisol.KindInfrastructure, "hide the target: %w", err)
-	}
-	if err := sandbox.Own(layer); err != nil {
+	if err := writeLayer(&changes, layer, path.Dir(vulnerable.tree.Root)); err != nil {
 		return side{}, crisol.Errorf(crisol.KindInfrastructure, "hide the target: %w", err)
 	}
 	vulnerable.over = []string{layer}

@@ -153,6 +153,7 @@ func (a *Arena) hiddenCase(ctx context.Context, s *scenario.Scenario) (SelfTestC
 	}
 	defer a.discard(dir)
 	vulnerable, _, build, err := a.vulnerable(ctx, s)
+	defer a.release(vulnerable)
 	if err != nil {
 		return result, err
 	}

@@ -23,6 +23,15 @@ type side struct {
 	// over lies between the scenario's files and the tree, the topmost first: build results, then the patch.
 	over []string
 	tree target.Tree
+	// leased is set on the side that has to release the tree.
+	leased bool
+}
+
+// release gives the side's tree back to the cache.
+func (a *Arena) release(s side) {
+	if s.leased {
+		a.Targets.Release(s.tree)
+	}
 }
 
 func (s side) layers() []string {
@@ -145,9 +154,10 @@ func (a *Arena) vulnerable(ctx context.Context, s *scenario.Scenario) (side, []s
 	}
 	files, err := a.layer(s)
 	if err != nil {
+		a.Targets.Release(tree)
 		return side{}, nil, check, err
 	}
-	on := side{name: crisol.Vulnerable, files: files, tree: tree}
+	on := side{name: crisol.Vulnerable, files: files, tree: tree, leased: true}
 	if len(s.Target.Build) == 0 {
 		return on, nil, check, nil
 	}

@@ -86,6 +86,10 @@ func (a *Arena) Run(ctx context.Context, o Order) (Report, error) {
 		return t.report(ctx), nil
 	}
 	defer a.discard(dir)
+	defer func() {
+		a.release(t.vulnerable)
+		a.release(t.patched)
+	}()
 	if err := t.walk(ctx, dir); err != nil {
 		return Report{}, err
 	}
@@ -177,6 +181,7 @@ func (t *trial) prepare(ctx context.Context, dir string) (ready bool, err error)
 	t.Watch(Event{Gate: crisol.GatePrepare})
 	started := t.Now()
 	vulnerable, caches, buildVulnerable, err := t.Arena.vulnerable(ctx, t.Scenario)
+	t.vulnerable = vulnerable
 	if err != nil {
 		return false, err
 	}
@@ -185,7 +190,6 @@ func (t *trial) prepare(ctx context.Context, dir string) (ready bool, err error)
 			Evidence: "the vulnerable target doesn't build here: " + buildVulnerable.Oracle})
 		return false, nil
 	}
-	t.vulnerable = vulnerable
 	t.set(crisol.Gate{Name: crisol.GatePrepare, Outcome: crisol.Passed, Evidence: fmt.Sprintf("%s laid out in %s", t.targetName(), t.Now().Sub(started).Round(time.Millisecond))})
 
 	t.Watch(Event{Gate: crisol.GatePatchApplies})
@@ -196,6 +200,7 @@ func (t *trial) prepare(ctx context.Context, dir string) (ready bool, err error)
 		return false, t.sort(ctx, crisol.GatePatchApplies, err)
 	}
 	t.set(crisol.Gate{Name: crisol.GatePatchApplies, Outcome: crisol.Passed, Evidence: words})
+	t.patched = patched
 	patched.over = append(patched.over, caches...)
 	return t.buildPatched(ctx, patched, buildVulnerable, dir)
 }

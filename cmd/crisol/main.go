@@ -1,0 +1,135 @@
+// Command crisol decides whether a patch fixes a vulnerability, and whether it breaks anything. See `crisol --help`.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"crisol"
+	"crisol/internal/app"
+	"crisol/internal/referee"
+	"crisol/internal/wargame"
+)
+
+// The exit codes of every command.
+const (
+	exitFixed          = 0
+	exitRefused        = 1 // not_fixed or broken; a self-test that doesn't hold
+	exitUsage          = 2 // bad usage or input
+	exitInconclusive   = 3
+	exitInfrastructure = 4
+	exitInterrupted    = 130
+)
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == wargame.RefereeCommand {
+		os.Exit(runReferee())
+	}
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// runReferee is the inside of a sandbox; see internal/referee.
+func runReferee() int {
+	if err := referee.Main(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "referee:", err)
+		return exitInfrastructure
+	}
+	return 0
+}
+
+// run executes one command line and returns its exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if ctx.Err() != nil && err != nil {
+		_, _ = fmt.Fprintln(stderr, "crisol: interrupted; nothing was left behind")
+		return exitInterrupted
+	}
+	return report(err, stderr)
+}
+
+// exit ends a command with a code and nothing more to say.
+type exit int
+
+// Error satisfies error; it is never shown.
+func (e exit) Error() string { return fmt.Sprintf("exit %d", int(e)) }
+
+// report shows an error with its hint and maps it to an exit code.
+func report(err error, stderr io.Writer) int {
+	var code exit
+	switch {
+	case err == nil:
+		return exitFixed
+	case errors.As(err, &code):
+		return int(code)
+	}
+	_, _ = fmt.Fprintf(stderr, "crisol: %v\n", err)
+	if hint := crisol.HintOf(err); hint != "" {
+		_, _ = fmt.Fprintf(stderr, "hint: %s\n", hint)
+	}
+	var known *crisol.Error
+	if !errors.As(err, &known) {
+		return exitUsage // cobra's own errors are about usage; ours carry a kind
+	}
+	switch known.Kind {
+	case crisol.KindInput, crisol.KindNotFound:
+		return exitUsage
+	default:
+		return exitInfrastructure
+	}
+}
+
+// global holds the flags that every command shares.
+type global struct {
+	config  app.Config
+	verbose bool
+}
+
+func newRoot() *cobra.Command {
+	g := &global{}
+	root := &cobra.Command{
+		Use:   "crisol",
+		Short: "Decide whether a patch really fixes a vulnerability, and whether it breaks anything",
+		Long: `Crisol decides by trial: it replays a real exploit against the vulnerable target, where it must succeed,
+and against the patched target, where it must fail, in a sandbox, and checks that benign use still works.
+
+Exit codes: 0 fixed, 1 not fixed or broken, 2 bad usage or input, 3 inconclusive, 4 infrastructure.`,
+		Example: `  crisol validate CVE-2019-10744 --reference
+  crisol validate CVE-2019-10744 --patch fix.diff
+  crisol scenario list
+  crisol doctor`,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&g.config.Data, "data", "", "directory for everything kept locally (default $CRISOL_DATA, else ~/.local/share/crisol)")
+	flags.StringVar(&g.config.Sandbox, "sandbox", "auto", "sandbox runtime: auto, bwrap, crun, runc or runsc")
+	flags.IntVar(&g.config.Workers, "workers", 0, "sandboxes that run at once (default: the number of cores)")
+	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log what is done to standard error")
+	root.AddCommand(newValidate(g), newScenario(g), newServe(g), newDoctor(), newVersion())
+	return root
+}
+
+// open builds the object graph for a command.
+func (g *global) open(cmd *cobra.Command) (*app.App, error) {
+	if g.config.Workers < 0 || g.config.Workers > 1024 {
+		return nil, crisol.Errorf(crisol.KindInput, "--workers %d: want 0 to 1024", g.config.Workers)
+	}
+	if g.verbose {
+		g.config.Log = newLogger(cmd.ErrOrStderr())
+	}
+	return app.Open(cmd.Context(), g.config)
+}

@@ -1,0 +1,115 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+
+	"crisol"
+	"crisol/internal/api"
+	"crisol/internal/jobs"
+	"crisol/internal/scenario"
+	"crisol/internal/store"
+	"crisol/internal/store/sqlite"
+	"crisol/internal/validate"
+)
+
+// DefaultAddr is where the service listens.
+const DefaultAddr = "127.0.0.1:8026"
+
+// stopWithin bounds the hand-back of running trials at shutdown.
+const stopWithin = 20 * time.Second
+
+// Serve runs the service until ctx is done. Trials that are under way then stay accepted and run again at the next start.
+func (a *App) Serve(ctx context.Context, addr string) (err error) {
+	listener, err := api.Listen(ctx, addr)
+	if err != nil {
+		return err
+	}
+	_ = listener.Close()
+	st, err := sqlite.Open(ctx, filepath.Join(a.Data, "crisol.db"), a.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	queue, err := jobs.New(riversqlite.New(st.DB()), jobs.Config{
+		Store: st, Validator: validator{a}, Workers: max(1, a.Workers), Sole: true, Logger: a.Log, Timeout: a.timeout() + time.Minute,
+	})
+	if err != nil {
+		return err
+	}
+	if err := queue.Start(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		err = errors.Join(err, queue.Stop(within))
+	}()
+	handler := api.New(api.Deps{Queue: queue, History: st, Library: library{a.Library}, Version: Version, Logger: a.Log})
+	a.Log.Info("service starts", "addr", addr, "data", a.Data, "sandbox", a.Sandbox.Name(), "scenarios", len(a.Library.All()))
+	return api.Serve(ctx, addr, handler, a.Log)
+}
+
+// validator is the flow as the queue sees it.
+type validator struct{ app *App }
+
+// Check refuses what no trial could decide.
+func (v validator) Check(ctx context.Context, r crisol.Request) (store.Accepted, error) {
+	plan, err := v.app.Flow.Resolve(r)
+	if err != nil {
+		return store.Accepted{}, err
+	}
+	accepted := store.Accepted{Normalised: plan.Request}
+	if plan.Patch != nil {
+		accepted.PatchDigest = plan.Patch.Digest()
+	}
+	if plan.Scenario == nil {
+		return accepted, nil
+	}
+	accepted.ScenarioID, accepted.ScenarioDigest = plan.Scenario.ID, plan.Scenario.Digest
+	return accepted, v.app.Arena.Applies(ctx, plan.Scenario, plan.Patch)
+}
+
+// Run fights. A trial that infrastructure kept from telling is an error, so that the queue tries it again.
+func (v validator) Run(ctx context.Context, r crisol.Request, id string) (crisol.Validation, error) {
+	plan, err := v.app.Flow.Resolve(r)
+	if err != nil {
+		return crisol.Validation{}, err
+	}
+	result, err := v.app.Flow.Run(ctx, plan)
+	if err != nil {
+		return crisol.Validation{}, err
+	}
+	result.ID = id
+	if result.Wargame != nil && result.Wargame.Infrastructure != "" && result.Verdict == crisol.Inconclusive && result.Wargame.Status != crisol.WargameTimeout {
+		return crisol.Validation{}, crisol.Errorf(crisol.KindInfrastructure, "%s", result.Wargame.Infrastructure)
+	}
+	return result, nil
+}
+
+// library is the index as the API sees it.
+type library struct{ index *scenario.Index }
+
+// List returns every scenario.
+func (l library) List(context.Context) ([]*scenario.Scenario, error) { return l.index.All(), nil }
+
+// Get returns one.
+func (l library) Get(_ context.Context, id string) (*scenario.Scenario, error) {
+	s := l.index.Find(id)
+	if s == nil {
+		return nil, crisol.WithHint(crisol.Errorf(crisol.KindNotFound, "there is no scenario %q", id), "GET /wargaming/scenarios lists them")
+	}
+	return s, nil
+}
+
+// timeout is the flow's bound on one trial.
+func (a *App) timeout() time.Duration {
+	if a.Timeout > 0 {
+		return a.Timeout
+	}
+	return validate.DefaultTimeout
+}
