@@ -3,7 +3,9 @@ package target_test
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -74,4 +76,41 @@ func TestRealPypi(t *testing.T) {
 	if tree.Root != "site-packages" {
 		t.Error(tree.Root)
 	}
+}
+
+func TestRealGolang(t *testing.T) {
+	tree := real(t, target.Spec{Package: "pkg:golang/gopkg.in/yaml.v2@v2.2.2"}, "target/yaml.go", "go.mod", "go.sum", ".cache/gomod")
+	// A program outside the target builds against it with no network, as it will in the sandbox.
+	work := t.TempDir()
+	for _, layer := range append(tree.Extra, tree.Dir) {
+		if err := os.CopyFS(work, os.DirFS(layer)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	goRun(t, tree, work, `package main
+import ("fmt"; "gopkg.in/yaml.v2")
+func main() { var v map[string]int; fmt.Println(yaml.Unmarshal([]byte("a: 1"), &v), v["a"]) }`, "<nil> 1\n")
+}
+
+// goRun builds and runs a program in a copy of the tree.
+func goRun(t *testing.T, tree target.Tree, work, program, want string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(work, "exploit"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(work, "exploit", "main.go"), []byte("//go:build ignore\n\n"+program), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	cmd := exec.Command("go", "run", "exploit/main.go")
+	cmd.Dir = work
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	for _, kv := range tree.Env {
+		cmd.Env = append(cmd.Env, strings.ReplaceAll(kv, "/work", work))
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil || string(out) != want {
+		t.Errorf("go run: %v\n%s", err, out)
+	}
+	t.Log("go run took", time.Since(start))
 }

@@ -38,6 +38,8 @@ type Options struct {
 	// Python is the interpreter that the sandbox runs, for which wheels are chosen; "" means /usr/bin/python3, or the
 	// first python3 in PATH.
 	Python string
+	// GoPackages are what the layer under every Go tree holds compiled; nil means std, the whole standard library.
+	GoPackages []string
 	// Own gives a finished tree to the user that the sandbox runs as; nil leaves the owner.
 	Own func(dir string) error
 	// Now is the clock that orders entries by last use; nil means time.Now.
@@ -52,6 +54,7 @@ type Store struct {
 	progress func(string)
 	maxBytes int64
 	python   string
+	goStd    []string
 	client   client
 	own      func(string) error
 	now      func() time.Time
@@ -72,7 +75,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, storage("open the target cache", err)
 	}
 	s := &Store{
-		dir: dir, log: o.Logger, progress: o.Progress, maxBytes: o.MaxBytes, python: o.Python, own: o.Own, now: o.Now,
+		dir: dir, log: o.Logger, progress: o.Progress, maxBytes: o.MaxBytes, python: o.Python, goStd: o.GoPackages, own: o.Own, now: o.Now,
 		client: client{home: filepath.Join(dir, "clients"), env: o.Env, timeout: o.Timeout},
 		leased: map[string]*entry{},
 	}
@@ -98,6 +101,9 @@ func (s *Store) defaults() {
 	}
 	if s.client.timeout == 0 {
 		s.client.timeout = 5 * time.Minute
+	}
+	if s.goStd == nil {
+		s.goStd = []string{"std"}
 	}
 	if s.python == "" {
 		s.python = systemPython()
@@ -176,6 +182,8 @@ func (s *Store) ecosystem(name string) ecosystem {
 		return npm{s}
 	case "pypi":
 		return pypi{s}
+	case "golang":
+		return golang{s}
 	}
 	panic("no ecosystem " + name) // the purl was parsed
 }
