@@ -16,7 +16,7 @@ import (
 // LockFS returns the locks of one side, or nil when there are none. Sides are "target", "reference", "decoy" and
 // "incomplete-0" onwards.
 func (s *Scenario) LockFS(side string) fs.FS {
-	name := path.Join(lockDir, side)
+	name := lockDir + "/" + side // not joined: what leads out of lock/ must stay invalid
 	if info, err := fs.Stat(s.Files, name); err != nil || !info.IsDir() {
 		return nil
 	}

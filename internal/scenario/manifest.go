@@ -21,6 +21,13 @@ var (
 	}
 )
 
+// The keys of mappings of which one of several, or one under a condition, may not be left out.
+var (
+	targetKeys  = []string{"package", "dir", "with", "reference", "incomplete", "decoy", "build", "service"}
+	fixKeys     = []string{"package", "patch", "dir"}
+	exploitKeys = []string{"id", "title", "run", "env", "callback", "oracle", "reached"}
+)
+
 // manifest reads the whole document. What later parts are checked against is read first.
 func (r *reader) manifest(n *yaml.Node) Manifest {
 	m := Manifest{}
@@ -101,7 +108,7 @@ func (r *reader) targetOf(n *yaml.Node, where string) Target {
 	if values != nil {
 		if values["package"] != nil && values["dir"] != nil {
 			r.report(values["dir"], "%s has both a package and a dir: give one", where)
-		} else if values["package"] == nil && values["dir"] == nil {
+		} else if values["package"] == nil && values["dir"] == nil && !mistyped(n, "package", targetKeys) && !mistyped(n, "dir", targetKeys) {
 			r.report(n, "%s: missing key \"package\" (or \"dir\")", where)
 		}
 	}
@@ -114,7 +121,7 @@ func (r *reader) targetOf(n *yaml.Node, where string) Target {
 func (r *reader) companion(t Target) func(*yaml.Node, string) string {
 	return func(n *yaml.Node, where string) string {
 		s := r.purl(n, where)
-		if t.Dir != "" {
+		if t.Dir != "" && t.Package == "" {
 			r.report(n, "%s: only beside a package can others be installed", where)
 			return s
 		}
@@ -135,13 +142,13 @@ func (r *reader) fix(t Target, mends bool) func(*yaml.Node, string) Fix {
 			return f
 		}
 		given := 0
-		for _, name := range []string{"package", "patch", "dir"} {
+		for _, name := range fixKeys {
 			if values[name] != nil {
 				given++
 			}
 		}
-		if given == 0 {
-			r.unlessReported(n, "%s: missing key \"package\" (or \"patch\", or \"dir\")", where)
+		if given == 0 && !slices.ContainsFunc(fixKeys, func(name string) bool { return mistyped(n, name, fixKeys) }) {
+			r.report(n, "%s: missing key \"package\" (or \"patch\", or \"dir\")", where)
 		} else if given > 1 {
 			r.report(n, "%s must have exactly one of package, patch and dir", where)
 		}
@@ -161,7 +168,7 @@ func overlap(a, b string) bool {
 
 // version checks that a package is another version of the one under trial.
 func (r *reader) version(n *yaml.Node, where, purl string, t Target, mends bool) {
-	if t.Dir != "" {
+	if t.Dir != "" && t.Package == "" {
 		r.report(n, "%s: the target is a folder, so no version of a package can mend it: give a patch or a dir", where)
 		return
 	}
@@ -249,7 +256,7 @@ func (r *reader) exploit(n *yaml.Node, where string) Exploit {
 		key{name: "reached", read: func(n *yaml.Node, where string) {
 			x.Reached = r.oracle(setting{callback: x.Callback != ""})(n, where)
 		}})
-	if values != nil && values["oracle"] == nil && r.kit == "" {
+	if values != nil && values["oracle"] == nil && r.kit == "" && !mistyped(n, "oracle", exploitKeys) {
 		r.report(n, "%s: missing key \"oracle\": without a kit nothing else tells whether it succeeded", where)
 	}
 	return x

@@ -88,7 +88,11 @@ func invalidUTF8(text []byte) int {
 func (r *reader) syntax(err error) {
 	var at *yaml.LoadError
 	if errors.As(err, &at) {
-		r.report(&yaml.Node{Line: at.Mark.Line, Column: at.Mark.Column}, "not YAML: %s", at.Message)
+		message := at.Message
+		if strings.HasPrefix(message, "mapping values are not allowed") {
+			message += ": a text with a colon and a space in it must be quoted"
+		}
+		r.report(&yaml.Node{Line: at.Mark.Line, Column: at.Mark.Column}, "not YAML: %s", message)
 		return
 	}
 	r.report(&yaml.Node{Line: 1}, "not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
@@ -148,11 +152,21 @@ func (r *reader) mapping(n *yaml.Node, where string, keys ...key) map[string]*ya
 		value, ok := values[k.name]
 		if ok {
 			k.read(value, inside(where, k.name))
-		} else if k.must {
+		} else if k.must && !mistyped(n, k.name, known) {
 			r.report(n, "%smissing key %q", prefix(where), k.name)
 		}
 	}
 	return values
+}
+
+// mistyped holds when a mapping has an unknown key that was told to be meant for name: one problem is enough.
+func mistyped(n *yaml.Node, name string, known []string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if k := n.Content[i]; k.Kind == yaml.ScalarNode && !slices.Contains(known, k.Value) && nearest(k.Value, known) == name {
+			return true
+		}
+	}
+	return false
 }
 
 // entries returns the values of a mapping by key, refusing duplicates, keys that aren't text and values that are empty.

@@ -110,9 +110,16 @@ func (r *reader) duration(most time.Duration) func(*yaml.Node, string) time.Dura
 	}
 }
 
+// short renders a duration as a manifest writes it: 30m, not 30m0s.
 func short(d time.Duration) string {
 	s := d.String()
-	return strings.TrimSuffix(strings.TrimSuffix(s, "0s"), "0m")
+	if rest, ok := strings.CutSuffix(s, "m0s"); ok {
+		s = rest + "m"
+	}
+	if rest, ok := strings.CutSuffix(s, "h0m"); ok {
+		s = rest + "h"
+	}
+	return s
 }
 
 // size reads "512MiB" or plain bytes.
@@ -324,7 +331,7 @@ func (r *reader) dir(n *yaml.Node, where string) string {
 		r.report(n, "%s: %s is a file, not a folder", where, quote(s))
 		return ""
 	case !r.folder.dirs[s]:
-		r.missing(n, where, s+"/", nil)
+		r.missing(n, where, s, sorted(r.folder.dirs))
 		return ""
 	}
 	return s
