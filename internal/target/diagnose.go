@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"regexp"
+	"strings"
 	"syscall"
 
 	"crisol"
@@ -43,6 +44,16 @@ func diagnose(j job, failure error, all, tail string) error {
 		}
 	}
 	return crisol.WithHint(crisol.Errorf(crisol.KindInfrastructure, "%s: %w\n%s", j.tool, failure, tail), "%s", hintRetry)
+}
+
+// fetchFailure looks for what the registry or this machine did wrong in the output of a client that ended well.
+func fetchFailure(tool, out string, symptoms []symptom) error {
+	for _, s := range append(local[:len(local):len(local)], symptoms...) {
+		if (s.kind == crisol.KindInfrastructure || s.hint == hintLock) && s.prints.MatchString(out) {
+			return crisol.WithHint(crisol.Errorf(s.kind, "%s: %s\n%s", tool, s.says, strings.TrimSpace(out)), "%s", s.hint)
+		}
+	}
+	return nil
 }
 
 var errNoAnswer = errors.New("no answer in time")

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -23,7 +24,7 @@ import (
 // golang lays the module's source in Dir/target, which is Root, beside a module named work that requires it and takes
 // it from there. Every other module is in Dir/.cache/gomod. A program of package main that is named by its file, say
 // exploit/main.go, may import the target, whatever the target requires, and work/... . A layer under it holds the
-// compiled standard library.
+// compiled standard library. The target's tests run from Dir: go test MODULE/...
 type golang struct{ s *Store }
 
 const (
@@ -69,17 +70,31 @@ func (g golang) resolve(ctx context.Context, pkgs []Package, scratch string) (ma
 			return nil, err
 		}
 	}
-	// go.sum must hold the target's own sum, and those of the whole module graph.
+	// go.sum must hold the target's own sum, and that of every module whose go.mod or packages are read.
 	if _, err := g.run(ctx, work, cache, append([]string{"mod", "download"}, modules...)...); err != nil {
 		return nil, err
 	}
-	if _, err := g.run(ctx, work, cache, "mod", "download"); err != nil {
-		return nil, err
-	}
-	if _, err := g.run(ctx, work, cache, "mod", "graph"); err != nil {
+	if err := g.load(ctx, work, cache, pkgs); err != nil {
 		return nil, err
 	}
 	return readLock(os.DirFS(work), g.locks(), pkgs[0].String())
+}
+
+// load makes the go command fetch whatever a build or a test of the packages reads, without changing go.mod.
+func (g golang) load(ctx context.Context, dir, cache string, pkgs []Package) error {
+	if _, err := g.run(ctx, dir, cache, "mod", "graph"); err != nil {
+		return err
+	}
+	args := []string{"list", "-e", "-deps", "-test", "-f", "{{if .Error}}{{.Error}}{{end}}"}
+	for _, p := range pkgs {
+		args = append(args, p.Name+"/...")
+	}
+	out, err := g.run(ctx, dir, cache, args...)
+	if err != nil {
+		return err
+	}
+	// With -e a package that doesn't build is no failure; one that couldn't be fetched is.
+	return fetchFailure("go", string(out), goSymptoms)
 }
 
 func goArgs(pkgs []Package) (modules, patterns []string) {
@@ -106,13 +121,11 @@ func (g golang) install(ctx context.Context, pkgs []Package, lock map[string][]b
 	if err != nil {
 		return record{}, err
 	}
-	sum, err := os.ReadFile(filepath.Join(dir, "go.sum"))
-	if err != nil {
+	if err := g.load(ctx, dir, cache, pkgs); err != nil {
 		return record{}, err
 	}
-	if string(sum) != string(lock["go.sum"]) {
-		err := crisol.Errorf(crisol.KindInput, "lock: go.sum lacks modules that go.mod requires")
-		return record{}, crisol.WithHint(err, "%s", hintLock)
+	if err := unchanged(dir, lock); err != nil {
+		return record{}, err
 	}
 	if err := g.place(mod, pkgs[0], source, dir); err != nil {
 		return record{}, err
@@ -120,7 +133,22 @@ func (g golang) install(ctx context.Context, pkgs []Package, lock map[string][]b
 	return record{Root: goTarget, Env: goEnv()}, tidyModCache(cache, pkgs[0])
 }
 
-// download fills the module cache and returns where it put the target's source.
+// unchanged fails when the go command had to complete the lock: then the lock didn't decide what was fetched.
+func unchanged(dir string, lock map[string][]byte) error {
+	for name, text := range lock {
+		now, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(now, text) {
+			err := crisol.Errorf(crisol.KindInput, "lock: %s is not complete", name)
+			return crisol.WithHint(err, "%s", hintLock)
+		}
+	}
+	return nil
+}
+
+// download fetches the target and returns where its source is.
 func (g golang) download(ctx context.Context, target Package, dir, cache string) (string, error) {
 	out, err := g.run(ctx, dir, cache, "mod", "download", "-json", target.Name)
 	if err != nil {
@@ -133,11 +161,7 @@ func (g golang) download(ctx context.Context, target Package, dir, cache string)
 	if found.Version != target.Version {
 		return "", crisol.Errorf(crisol.KindInput, "lock: go.mod selects %s of %s, not %s", found.Version, target.Name, target.Version)
 	}
-	if _, err := g.run(ctx, dir, cache, "mod", "download"); err != nil {
-		return "", err
-	}
-	_, err = g.run(ctx, dir, cache, "mod", "graph")
-	return found.Dir, err
+	return found.Dir, nil
 }
 
 func readGoMod(text []byte, pkgs []Package) (*modfile.File, error) {
@@ -181,7 +205,7 @@ func ensureGoMod(dir string, target Package) error {
 	if exists(file) {
 		return nil
 	}
-	return os.WriteFile(file, []byte("module "+modfile.AutoQuote(target.Name)+"\n"), 0o644)
+	return os.WriteFile(file, []byte("module "+modfile.AutoQuote(target.Name)+"\n\ngo 1.16\n"), 0o644)
 }
 
 // tidyModCache removes what no build needs and what would make the digest depend on where and when a module was
