@@ -36,30 +36,86 @@ type Change struct {
 // Empty says whether the tree would be the same after the patch.
 func (c *Changes) Empty() bool { return len(c.Files) == 0 }
 
-// applyBudget is some seconds of comparing lines. A patch for a real file needs a few thousand units.
-const applyBudget budget = 200_000_000
+// applyBudget is about a second of comparing lines. A patch for a real file needs a few thousand units.
+const applyBudget budget = 50_000_000
 
 // Apply works out what the patch makes of a tree. It reads only the files that the patch names, follows no symlink, and
-// writes nothing. When one hunk does not apply, nothing does.
-//
-// When the paths of all files begin with the same directory, and every file to be changed is found without it and none
-// with it, the paths are taken without it (npm's package/, a release archive's lodash-4.17.11/), and a note says so.
+// writes nothing. When one hunk does not apply, nothing does. The paths are taken as Fit takes them.
 func (p *Patch) Apply(tree *os.Root) (*Changes, error) {
+	fitted, note := p.Fit(tree)
 	left := applyBudget
 	a := &application{
 		tree: tree, limits: p.limits.Or(DefaultLimits), left: &left,
 		before: map[string]*state{}, after: map[string]*state{},
 	}
-	files, err := a.relocate(p)
-	if err != nil {
-		return nil, fmt.Errorf("apply patch: %w", err)
+	if note != "" {
+		a.notes = append(a.notes, note)
 	}
-	for _, f := range files {
+	for _, f := range fitted.Files {
 		if err := a.file(f); err != nil {
-			return nil, fmt.Errorf("apply patch: %w", err)
+			return nil, err
 		}
 	}
 	return a.changes(), nil
+}
+
+// Fit returns the patch with the paths that Apply will use on a tree, and a note when they are others. Whoever judges a
+// patch by its paths must fit it first.
+//
+// When the paths of all files begin with the same directory, which the tree does not have, and every file to be changed
+// is found without it, the paths are taken without it (npm's package/, a release archive's lodash-4.17.11/).
+func (p *Patch) Fit(tree *os.Root) (fitted *Patch, note string) {
+	if len(p.Files) == 0 {
+		return p, ""
+	}
+	dir, _ := cutFirst(p.Files[0].Path())
+	if dir == "" {
+		return p, ""
+	}
+	// Whatever else is wrong with the tree is met when the patch is applied.
+	if _, err := tree.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return p, ""
+	}
+	files, ok := p.below(dir)
+	if !ok || !allThere(files, tree) {
+		return p, ""
+	}
+	return &Patch{Files: files, limits: p.limits}, fmt.Sprintf("paths are taken without %s/, which the target does not have", dir)
+}
+
+// below returns the files with paths relative to a directory that they all lie in.
+func (p *Patch) below(dir string) ([]File, bool) {
+	files := slices.Clone(p.Files)
+	for i := range files {
+		for _, path := range []*string{&files[i].Old, &files[i].New} {
+			if *path == "" {
+				continue
+			}
+			rest, ok := strings.CutPrefix(*path, dir+"/")
+			if !ok || jail(rest) != nil { // "x/C:y" would become "C:y"
+				return nil, false
+			}
+			*path = rest
+		}
+	}
+	return files, true
+}
+
+// allThere says whether the tree has every file that must be there, and that there is one.
+func allThere(files []File, tree *os.Root) bool {
+	a := application{tree: tree}
+	made := map[string]bool{"": true}
+	found := false
+	for _, f := range files {
+		if want := needed(f); !made[want] {
+			if info, err := a.stat(want); err != nil || info == nil {
+				return false
+			}
+			found = true
+		}
+		made[f.New] = true
+	}
+	return found
 }
 
 // state is a file as it is at some moment; the zero value is no file.
@@ -191,56 +247,6 @@ func (f File) fills() bool {
 	}
 	old, _ := f.Hunks[0].counts()
 	return old == 0
-}
-
-// relocate returns the files of the patch, without a leading directory that the tree doesn't have.
-func (a *application) relocate(p *Patch) ([]File, error) {
-	if len(p.Files) == 0 {
-		return nil, nil
-	}
-	dir, _ := cutFirst(p.Files[0].Path())
-	if dir == "" {
-		return p.Files, nil
-	}
-	if info, err := a.tree.Lstat(dir); info != nil || !errors.Is(err, fs.ErrNotExist) {
-		return p.Files, nil // it is there, or an error is met again when the file is applied
-	}
-	cut := func(path string) (string, bool) {
-		if path == "" {
-			return "", true
-		}
-		return strings.CutPrefix(path, dir+"/")
-	}
-	var files []File
-	made := map[string]bool{}
-	found := 0
-	for _, f := range p.Files {
-		g := f
-		var ok1, ok2 bool
-		g.Old, ok1 = cut(f.Old)
-		g.New, ok2 = cut(f.New)
-		if !ok1 || !ok2 {
-			return p.Files, nil
-		}
-		if want := needed(f); want != "" && !made[want] {
-			if there, err := a.stat(needed(g)); err != nil || there == nil {
-				return p.Files, nil
-			}
-			found++
-		}
-		made[f.New] = true
-		for _, path := range []string{g.Old, g.New} {
-			if path != "" && jail(path) != nil { // "x/C:y" has become "C:y"
-				return p.Files, nil
-			}
-		}
-		files = append(files, g)
-	}
-	if found == 0 {
-		return p.Files, nil
-	}
-	a.note("paths are taken without %s/, which the target does not have", dir)
-	return files, nil
 }
 
 func (a *application) note(format string, args ...any) {

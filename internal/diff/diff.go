@@ -172,6 +172,7 @@ func (p *Patch) checkRoles(sections []*section) error {
 		return nil
 	}
 	never := func(Op) bool { return false }
+	modified := func(before Op) bool { return before == Modify }
 	for i, f := range p.Files {
 		var err error
 		switch f.Op {
@@ -180,9 +181,9 @@ func (p *Patch) checkRoles(sections []*section) error {
 		case Create:
 			err = claim(i, f.New, Create, never)
 		case Delete:
-			err = claim(i, f.Old, Delete, never)
+			err = claim(i, f.Old, Delete, modified)
 		case Rename:
-			if err = claim(i, f.Old, Delete, never); err == nil {
+			if err = claim(i, f.Old, Delete, modified); err == nil {
 				err = claim(i, f.New, Create, never)
 			}
 		case Copy:

@@ -29,7 +29,7 @@ func (e *edit) mismatch(h Hunk) (at int, want, found string) {
 	at = h.index() + e.drift
 	for _, l := range h.pattern().old {
 		found = "the end of the file"
-		if at < 0 || at >= e.text.len() {
+		if at >= e.text.len() {
 			return at, quoteShort(l.Text), found
 		}
 		if !e.same(l, at, true) {
@@ -38,11 +38,12 @@ func (e *edit) mismatch(h Hunk) (at int, want, found string) {
 		}
 		at++
 	}
-	if at < e.text.len() {
-		line, _ := e.text.line(max(at, 0))
-		return at, "the end of the file", quoteShort(line)
+	if at > e.text.len() {
+		return at, "a line to insert after", "the end of the file"
 	}
-	return at, "an earlier place", "lines that a hunk before it has taken"
+	// All lines are there, so it must be what follows them that doesn't fit: a last line that is not the last.
+	have, _ := e.text.line(at)
+	return at, "the end of the file", quoteShort(have)
 }
 
 func (e *edit) hint(h Hunk, want, found string) string {

@@ -305,28 +305,30 @@ func (h Hunk) lastLines() (old, new int) {
 }
 
 // trimCR takes the carriage returns off when every line of a file has one: such a patch does not change the line
-// endings, and the file it is applied to decides what they are.
+// endings, and the file it is applied to decides what they are. Where one side shows no line ending at all, nobody else
+// may know them, and they stay.
 func trimCR(hunks []Hunk) {
-	all := func() bool {
-		any := false
-		for _, h := range hunks {
-			for _, l := range h.Lines {
-				if l.NoEOL {
-					continue
-				}
-				if !strings.HasSuffix(l.Text, "\r") {
-					return false
-				}
-				any = true
-			}
-		}
-		return any
-	}
-	for all() {
+	for allCRLF(hunks) {
 		for _, h := range hunks {
 			for i := range h.Lines {
 				h.Lines[i].Text = strings.TrimSuffix(h.Lines[i].Text, "\r")
 			}
 		}
 	}
+}
+
+func allCRLF(hunks []Hunk) bool {
+	var old, new bool
+	for _, h := range hunks {
+		for _, l := range h.Lines {
+			if l.NoEOL {
+				continue
+			}
+			if !strings.HasSuffix(l.Text, "\r") {
+				return false
+			}
+			old, new = old || l.Op != '+', new || l.Op != '-'
+		}
+	}
+	return old && new
 }

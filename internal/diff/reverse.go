@@ -64,6 +64,7 @@ func (p *Patch) ReverseHunk(file, hunk int) (*Patch, error) {
 		return one.Reverse()
 	}
 	r := File{Old: f.New, New: f.New, Op: Modify, Hunks: reverseHunks(f.Hunks)[hunk : hunk+1]}
+	trimCR(r.Hunks)
 	return &Patch{Files: []File{r}, limits: p.limits}, nil
 }
 
@@ -76,6 +77,12 @@ func (p *Patch) WithoutHunk(file, hunk int) (*Patch, error) {
 	out := &Patch{Files: slices.Clone(p.Files), limits: p.limits}
 	f := &out.Files[file]
 	f.Hunks = slices.Delete(slices.Clone(f.Hunks), hunk, hunk+1)
+	if f.Op != Create && f.Op != Delete {
+		for i, h := range f.Hunks {
+			f.Hunks[i].Lines = slices.Clone(h.Lines)
+		}
+		trimCR(f.Hunks)
+	}
 	if len(f.Hunks) == 0 && (f.Op == Create || f.Op == Delete || (f.Op == Modify && f.Mode == 0)) {
 		out.Files = slices.Delete(out.Files, file, file+1)
 	}

@@ -13,20 +13,6 @@ import (
 	"crisol/internal/kit"
 )
 
-// LockFS returns the locks of one side, or nil when there are none. Sides are "target", "reference", "decoy" and
-// "incomplete-0" onwards.
-func (s *Scenario) LockFS(side string) fs.FS {
-	name := lockDir + "/" + side // not joined: what leads out of lock/ must stay invalid
-	if info, err := fs.Stat(s.Files, name); err != nil || !info.IsDir() {
-		return nil
-	}
-	sub, err := fs.Sub(s.Files, name)
-	if err != nil {
-		return nil
-	}
-	return sub
-}
-
 // WorkFiles is what is laid at /work: everything but the manifest, the page for people, the locks, the target's own
 // folder, and the folders and diffs of its fixes.
 func (s *Scenario) WorkFiles() fs.FS {

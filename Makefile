@@ -1,0 +1,60 @@
+# Two commands do everything on a fresh machine: make run, make test. Both install what is missing first.
+SHELL   := /bin/bash
+CACHE   := $(CURDIR)/.cache
+BIN     := $(CURDIR)/bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LINT    := $(CACHE)/bin/golangci-lint-2.15.0
+RUNSC   := $(CACHE)/bin/runsc
+export CRISOL_RUNSC ?= $(RUNSC)
+export PATH := $(CACHE)/bin:$(PATH)
+
+.PHONY: run test lint bench scenarios fuzz cover build deps tools clean help
+
+help: ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+deps: ## Install what is missing (Debian; elsewhere it says what to install)
+	@scripts/deps
+
+tools: deps $(RUNSC)
+
+$(RUNSC):
+	@mkdir -p $(@D)
+	GOBIN=$(@D) CGO_ENABLED=0 go install gvisor.dev/gvisor/runsc@v0.0.0-20260905035102-160fafc42237
+
+$(LINT):
+	@mkdir -p $(@D)
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	@mv $(@D)/golangci-lint $@
+
+build: ## Build bin/crisol
+	@mkdir -p $(BIN)
+	go build -trimpath -ldflags '-X crisol/internal/app.Version=$(VERSION)' -o $(BIN)/crisol ./cmd/crisol
+
+run: deps build ## Show a first validation of a real CVE, then run the service on 127.0.0.1:8026
+	@scripts/demo $(BIN)/crisol
+
+test: tools build ## Run every test with the race detector
+	go test -race -timeout 20m ./...
+
+lint: $(LINT) ## gofmt and golangci-lint
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt: $$out"; exit 1; fi
+	$(LINT) run ./...
+
+bench: deps build ## Measure: two-phase overhead, each runtime's cost, trials a minute
+	go run ./bench -crisol $(BIN)/crisol
+
+scenarios: deps build ## Self-test the whole library
+	$(BIN)/crisol scenario test --all
+
+cover: tools ## Coverage of the Go code, through the tests and the binary that they run
+	@scripts/cover
+
+FUZZTIME ?= 10m
+fuzz: ## Fuzz the parsers of foreign input, FUZZTIME (10m) each
+	go test ./internal/diff -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME)
+	go test ./internal/diff -run '^$$' -fuzz FuzzApply -fuzztime $(FUZZTIME)
+	go test ./internal/scenario -run '^$$' -fuzz FuzzManifest -fuzztime $(FUZZTIME)
+
+clean: ## Remove what was built here
+	rm -rf $(BIN) $(CACHE)

@@ -1,0 +1,89 @@
+package crisol_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// rooms says which of the project's own packages each package may import. A package that isn't listed, and an import
+// that isn't allowed, fails the test: the change belongs here first.
+var rooms = map[string][]string{
+	"crisol":                              {},
+	"crisol/client":                       {"crisol"},
+	"crisol/scenarios":                    {},
+	"crisol/internal/kit":                 {"crisol"},
+	"crisol/internal/certify":             {},
+	"crisol/internal/verdict":             {"crisol"},
+	"crisol/internal/diff":                {"crisol"},
+	"crisol/internal/sandbox":             {"crisol"},
+	"crisol/internal/sandbox/stage":       {"crisol", "crisol/internal/sandbox"},
+	"crisol/internal/sandbox/bwrap":       {"crisol", "crisol/internal/sandbox", "crisol/internal/sandbox/stage"},
+	"crisol/internal/sandbox/oci":         {"crisol", "crisol/internal/sandbox", "crisol/internal/sandbox/stage"},
+	"crisol/internal/sandbox/runtimes":    {"crisol", "crisol/internal/sandbox", "crisol/internal/sandbox/bwrap", "crisol/internal/sandbox/oci", "crisol/internal/sandbox/stage"},
+	"crisol/internal/sandbox/sandboxtest": {"crisol", "crisol/internal/sandbox"},
+	"crisol/internal/target":              {"crisol"},
+	"crisol/internal/scenario":            {"crisol", "crisol/internal/kit", "crisol/scenarios"},
+	"crisol/internal/oracle":              {"crisol/internal/scenario"},
+	"crisol/internal/referee":             {"crisol/internal/oracle"},
+	"crisol/internal/wargame": {"crisol", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/oracle", "crisol/internal/referee",
+		"crisol/internal/sandbox", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/verdict"},
+	"crisol/internal/validate":        {"crisol", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/verdict", "crisol/internal/wargame"},
+	"crisol/internal/store":           {"crisol"},
+	"crisol/internal/store/sqlite":    {"crisol", "crisol/internal/store", "crisol/internal/store/sqlite/db"},
+	"crisol/internal/store/sqlite/db": {},
+	"crisol/internal/store/storetest": {"crisol", "crisol/internal/store"},
+	"crisol/internal/jobs":            {"crisol", "crisol/internal/store"},
+	"crisol/internal/api":             {"crisol", "crisol/internal/scenario", "crisol/internal/store"},
+	"crisol/internal/show":            {"crisol", "crisol/internal/wargame"},
+	"crisol/internal/app": {"crisol", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes",
+		"crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/wargame"},
+	"crisol/cmd/crisol": {"crisol", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/referee", "crisol/internal/sandbox/runtimes",
+		"crisol/internal/scenario", "crisol/internal/show", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/wargame"},
+	"crisol/bench": {"crisol", "crisol/internal/app", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/wargame"},
+}
+
+// pure lists the packages that decide: they do no input or output of any kind.
+var pure = []string{"crisol", "crisol/internal/certify", "crisol/internal/verdict"}
+
+var effects = []string{"os", "io", "io/fs", "net", "net/http", "os/exec", "database/sql", "log", "log/slog", "syscall", "math/rand", "math/rand/v2"}
+
+func TestWhoMayImportWhom(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := map[string]bool{}
+	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
+		var pkg struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := decoder.Decode(&pkg); err != nil {
+			t.Fatal(err)
+		}
+		seen[pkg.ImportPath] = true
+		allowed, known := rooms[pkg.ImportPath]
+		if !known {
+			t.Errorf("%s is a new room: say here what it may import", pkg.ImportPath)
+			continue
+		}
+		for _, name := range pkg.Imports {
+			own := name == "crisol" || strings.HasPrefix(name, "crisol/")
+			if own && !slices.Contains(allowed, name) {
+				t.Errorf("%s may not import %s", pkg.ImportPath, name)
+			}
+			if slices.Contains(pure, pkg.ImportPath) && slices.Contains(effects, name) {
+				t.Errorf("%s decides and may not import %s", pkg.ImportPath, name)
+			}
+		}
+	}
+	for name := range rooms {
+		if !seen[name] {
+			t.Errorf("%s is listed here and doesn't exist", name)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+// Package api is the door of the service: HTTP, JSON, OpenAPI 3.1.
+//
+// In comes a request from the network; out goes a document, or an RFC 9457 problem with a hint. Here requests are
+// bounded in size, depth and time and read strictly, and whatever a web page in the user's browser could forge is
+// refused. The package knows nothing of trials and databases: it asks a Queue, a History and a Library.
+//
+// Wiring, as app does it (st is a store, queue a jobs.Queue, library the scenarios):
+//
+//	handler := api.New(api.Deps{Queue: queue, History: st, Library: library, Version: version, Logger: logger})
+//	err := api.Serve(ctx, "127.0.0.1:8026", handler, logger) // until ctx is done; then queue.Stop and st.Close
+package api
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"crisol"
+	"crisol/internal/scenario"
+	"crisol/internal/store"
+)
+
+// Queue takes requests and tells when they are decided (jobs.Queue).
+type Queue interface {
+	// Submit checks and keeps a request; once it returns, the request will be decided.
+	Submit(ctx context.Context, r crisol.Request) (store.Submission, error)
+	// Wait returns nil once the validation is finished.
+	Wait(ctx context.Context, id string) error
+}
+
+// History is what is known of validations (store.Validations).
+type History interface {
+	Get(ctx context.Context, id string) (store.Record, error)
+	List(ctx context.Context, f store.Filter) ([]store.Row, error)
+}
+
+// Library is the exploit database.
+type Library interface {
+	// List returns every scenario, ordered by id.
+	List(ctx context.Context) ([]*scenario.Scenario, error)
+	// Get returns one; an unknown id is a crisol.KindNotFound error.
+	Get(ctx context.Context, id string) (*scenario.Scenario, error)
+}
+
+// Deps is what the API stands on. All but MaxBody must be set.
+type Deps struct {
+	Queue   Queue
+	History History
+	Library Library
+	// Version is what /health and /openapi.json call this build.
+	Version string
+	Logger  *slog.Logger
+	// MaxBody bounds a request's body in bytes; 0 means 12 MiB.
+	MaxBody int64
+}
+
+type server struct {
+	Deps
+	mux  *http.ServeMux
+	huma huma.API
+}
+
+// New makes the handler of the whole service.
+func New(d Deps) http.Handler {
+	d.MaxBody = cmp.Or(d.MaxBody, 12<<20)
+	s := &server{Deps: d, mux: http.NewServeMux()}
+	s.huma = humago.New(s.mux, huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title:       "Crisol",
+				Version:     d.Version,
+				Description: "Does a patch fix a vulnerability, and does it break anything? Errors are RFC 9457 problem documents.",
+				License:     &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
+			},
+		},
+		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{asProblem},
+	})
+	s.addValidations()
+	s.addScenarios()
+	s.addHealth()
+	s.addDocs()
+	return s.watch(s.guard(s.limit(http.HandlerFunc(s.route))))
+}
+
+// route is the mux, whose own plain-text answers (404, 405) become problems.
+func (s *server) route(w http.ResponseWriter, r *http.Request) {
+	if _, pattern := s.mux.Handler(r); pattern != "" {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	plain := &discarded{header: http.Header{}, status: http.StatusOK}
+	s.mux.ServeHTTP(plain, r)
+	p := &Problem{Status: plain.status, Kind: crisol.KindNotFound.String(), Detail: "no such path: " + r.URL.Path,
+		Hint: "/docs lists what there is"}
+	if allow := plain.header.Get("Allow"); allow != "" {
+		w.Header().Set("Allow", allow)
+		p.Kind, p.Detail = crisol.KindInput.String(), r.Method+" is not possible here"
+		p.Hint = "possible: " + allow
+	}
+	p.write(w, r)
+}
+
+// discarded keeps the status and the headers of an answer, and not its body.
+type discarded struct {
+	header http.Header
+	status int
+}
+
+func (d *discarded) Header() http.Header         { return d.header }
+func (d *discarded) WriteHeader(status int)      { d.status = status }
+func (d *discarded) Write(b []byte) (int, error) { return len(b), nil }
+
+// Health is the answer of GET /health.
+type Health struct {
+	Status  string `json:"status" enum:"ok" doc:"The process is alive and answers"`
+	Version string `json:"version"`
+}
+
+func (s *server) addHealth() {
+	type output struct{ Body Health }
+	huma.Register(s.huma, s.operation(huma.Operation{
+		OperationID: "health", Method: http.MethodGet, Path: "/health", Tags: []string{"Service"},
+		Summary: "Whether the service is alive", Description: "Cheap: it asks nothing of the database or the sandbox.",
+	}), func(context.Context, *struct{}) (*output, error) {
+		return &output{Health{Status: "ok", Version: s.Version}}, nil
+	})
+}
+
+// operation completes what every operation has: the problems it may answer with, and the limits.
+func (s *server) operation(op huma.Operation, problems ...int) huma.Operation {
+	if op.Responses == nil {
+		op.Responses = map[string]*huma.Response{}
+	}
+	for status, response := range s.problemResponses(append(problems, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusInternalServerError)) {
+		op.Responses[status] = response
+	}
+	op.MaxBodyBytes = -1    // limit has read the body already, within its bounds,
+	op.BodyReadTimeout = -1 // and a deadline left on the connection would end the wait for a verdict
+	return op
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"crisol"
+)
+
+// Bounds of a body besides its size. The largest request there is has two levels and some twenty tokens.
+const (
+	maxDepth  = 16
+	maxTokens = 1000
+	readFor   = time.Minute // a patch over a slow line, not a slow loris
+)
+
+// limit reads the body of a request within its bounds and looks at its form, so that behind it a body is a small,
+// well-formed JSON text in UTF-8 without duplicate members.
+func (s *server) limit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if _, pattern := s.mux.Handler(r); pattern == "" { // 404 and 405 come before 415
+			next.ServeHTTP(w, r)
+			return
+		}
+		if kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" ||
+			(params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8")) {
+			(&Problem{Status: http.StatusUnsupportedMediaType, Kind: crisol.KindInput.String(),
+				Detail: fmt.Sprintf("the content type %q is not understood", r.Header.Get("Content-Type")),
+				Hint:   "send Content-Type: application/json"}).write(w, r)
+			return
+		}
+		body, err := s.readBody(w, r)
+		if err != nil {
+			bodyProblem(err, s.MaxBody).write(w, r)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	deadlines := http.NewResponseController(w)
+	_ = deadlines.SetReadDeadline(time.Now().Add(readFor)) // a recorder in a test has none to set
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.MaxBody))
+	_ = deadlines.SetReadDeadline(time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	return strict(body)
+}
+
+// strict returns a JSON object without its members that are null (they count as absent), or says what is wrong with
+// its form. Go's decoder would take much of it in silence: the last of two members of one name, and U+FFFD for what
+// is not UTF-8, which would make another patch of a patch.
+func strict(body []byte) ([]byte, error) {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil, errors.New("it is empty")
+	}
+	if !utf8.Valid(body) {
+		return nil, errors.New("it is not UTF-8")
+	}
+	if err := checkForm(json.NewDecoder(bytes.NewReader(body))); err != nil {
+		return nil, err
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return nil, errors.New("it is not a JSON object")
+	}
+	nulls := 0
+	for name, value := range members {
+		if string(value) == "null" {
+			delete(members, name)
+			nulls++
+		}
+	}
+	if nulls == 0 {
+		return body, nil
+	}
+	return json.Marshal(members)
+}
+
+// checkForm walks through one JSON text: well formed, nothing after it, bounded, no member twice.
+func checkForm(d *json.Decoder) error {
+	d.UseNumber() // a number too big for a float is the schema's to refuse
+	type level struct {
+		members map[string]bool // nil in an array
+		value   bool            // the next token of an object is a value
+	}
+	var levels []level
+	for tokens := 1; ; tokens++ {
+		token, err := d.Token()
+		switch {
+		case errors.Is(err, io.EOF) && len(levels) == 0 && tokens > 1:
+			return nil
+		case err != nil:
+			return fmt.Errorf("it is not JSON: %w", err)
+		case tokens > maxTokens:
+			return fmt.Errorf("it has more than %d tokens", maxTokens)
+		}
+		inside := len(levels) - 1
+		if name, ok := token.(string); ok && inside >= 0 && levels[inside].members != nil && !levels[inside].value {
+			folded := strings.ToLower(name) // as loosely as encoding/json compares names
+			if levels[inside].members[folded] {
+				return fmt.Errorf("member %q comes twice", name)
+			}
+			levels[inside].members[folded], levels[inside].value = true, true
+			continue
+		}
+		if inside >= 0 {
+			levels[inside].value = false
+		}
+		switch token {
+		case json.Delim('{'):
+			levels = append(levels, level{members: map[string]bool{}})
+		case json.Delim('['):
+			levels = append(levels, level{})
+		case json.Delim('}'), json.Delim(']'):
+			levels = levels[:inside]
+		}
+		if len(levels) > maxDepth {
+			return fmt.Errorf("it is nested deeper than %d levels", maxDepth)
+		}
+		if len(levels) == 0 && d.More() {
+			return errors.New("something follows the JSON text")
+		}
+	}
+}

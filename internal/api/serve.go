@@ -1,0 +1,176 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"crisol"
+)
+
+// Bounds of a connection. There is no bound on the whole of a request: a caller may wait ten minutes for its verdict.
+// limit bounds the body, writeFor whatever is beyond the longest wait.
+const (
+	readHeaderFor  = 10 * time.Second
+	writeFor       = maxWait + time.Minute
+	idleFor        = 2 * time.Minute
+	maxHeaderBytes = 32 << 10
+	stopFor        = 10 * time.Second
+)
+
+// Serve listens on addr and answers until ctx is done. Then it takes no more connections, sends those who wait for a
+// verdict away with what there is (202), and returns when all answers are written or ten seconds are over. It refuses
+// an address that other machines can reach.
+func Serve(ctx context.Context, addr string, handler http.Handler, logger *slog.Logger) error {
+	s := NewServer(addr, handler, logger)
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-s.failed:
+	}
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFor)
+	defer cancel()
+	return errors.Join(failed, s.Stop(within))
+}
+
+// Server is a listener with its HTTP server. Start and Stop may each be called twice.
+type Server struct {
+	addr    string
+	handler http.Handler
+	logger  *slog.Logger
+	failed  chan error // of serving, at most one
+
+	mu       sync.Mutex // guards what follows
+	http     *http.Server
+	listener net.Listener
+	hangUp   context.CancelFunc // ends the context of every request
+	done     chan struct{}
+}
+
+// NewServer makes a server that does not listen yet.
+func NewServer(addr string, handler http.Handler, logger *slog.Logger) *Server {
+	return &Server{addr: addr, handler: handler, logger: logger, failed: make(chan error, 1)}
+}
+
+// Start listens and serves in the background. ctx bounds the start only.
+func (s *Server) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http != nil {
+		return nil
+	}
+	listener, err := Listen(ctx, s.addr)
+	if err != nil {
+		return err
+	}
+	base, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	s.listener, s.hangUp, s.done = listener, hangUp, make(chan struct{})
+	s.http = &http.Server{
+		Handler: s.handler, BaseContext: func(net.Listener) context.Context { return base },
+		ReadHeaderTimeout: readHeaderFor, WriteTimeout: writeFor, IdleTimeout: idleFor, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+	}
+	s.logger.InfoContext(ctx, "listening", "addr", listener.Addr().String())
+	go func(server *http.Server, done chan struct{}) {
+		defer close(done)
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- crisol.Errorf(crisol.KindInfrastructure, "serve %s: %w", s.addr, err)
+		}
+	}(s.http, s.done)
+	return nil
+}
+
+// Addr is where the server listens, with the port that the system chose if addr left it open; "" before Start.
+func (s *Server) Addr() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil {
+		return ""
+	}
+	return s.listener.Addr().String()
+}
+
+// Stop takes no more connections, ends waits, and waits for answers in work until ctx is done; what is left then is
+// cut off.
+func (s *Server) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http == nil {
+		return nil
+	}
+	s.hangUp()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(crisol.Errorf(crisol.KindInfrastructure, "stop serving %s: %w", s.addr, err), s.http.Close())
+	}
+	<-s.done
+	s.http, s.listener = nil, nil
+	return err
+}
+
+// Listen opens addr if only this machine can reach it.
+func Listen(ctx context.Context, addr string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, crisol.WithHint(crisol.Errorf(crisol.KindInput, "listen on %q: %w", addr, err), "want HOST:PORT, for example 127.0.0.1:8026")
+	}
+	ip, err := loopback(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(ip, port)) // the address that was checked, not the name
+	if err != nil {
+		return nil, crisol.WithHint(crisol.Errorf(crisol.KindInfrastructure, "listen on %s: %w", addr, err),
+			"is another crisol running? choose another port with --addr")
+	}
+	return listener, nil
+}
+
+// loopback resolves host to an address of the loopback interface. Every address that it resolves to must be one.
+func loopback(ctx context.Context, host string) (string, error) {
+	refused := func(why string) error {
+		return crisol.WithHint(crisol.Errorf(crisol.KindInput,
+			"listen on %q: %s, and without authentication whoever reaches the service may run trials", host, why),
+			"listen on 127.0.0.1 or [::1]; to use it from elsewhere, forward a port over ssh")
+	}
+	if host == "" {
+		return "", refused("it means every address of this machine")
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if !addr.Unmap().IsLoopback() {
+			return "", refused("it is not a loopback address")
+		}
+		return addr.String(), nil
+	}
+	within, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	addrs, err := net.DefaultResolver.LookupNetIP(within, "ip", host)
+	if err != nil {
+		return "", crisol.Errorf(crisol.KindInput, "listen on %q: %w", host, err)
+	}
+	for _, addr := range addrs {
+		if !addr.Unmap().IsLoopback() {
+			return "", refused(fmt.Sprintf("it resolves to %s, which is not a loopback address", addr))
+		}
+	}
+	if len(addrs) == 0 {
+		return "", refused("it resolves to no address")
+	}
+	// IPv4 first: what people and their scripts ask for.
+	for _, addr := range addrs {
+		if addr.Unmap().Is4() {
+			return addr.Unmap().String(), nil
+		}
+	}
+	return addrs[0].String(), nil
+}
