@@ -40,8 +40,8 @@ func (r *reader) manifest(n *yaml.Node) Manifest {
 		must("target", &m.Target, r.targetOf),
 		field("kit", &m.Kit, r.kitName),
 		must("exploits", &m.Exploits, list(r, r.exploit)),
-		field("benign", &m.Benign, list(r, r.input)),
-		field("tests", &m.Tests, list(r, r.input)),
+		field("benign", &m.Benign, list(r, r.benign)),
+		field("tests", &m.Tests, list(r, r.test)),
 		field("limits", &m.Limits, r.limits))
 	if v := values["exploits"]; v != nil && v.Kind == yaml.SequenceNode && len(v.Content) == 0 {
 		r.report(v, "exploits is empty: without an exploit nothing can be shown")
@@ -262,12 +262,21 @@ func (r *reader) exploit(n *yaml.Node, where string) Exploit {
 	return x
 }
 
-func (r *reader) input(n *yaml.Node, where string) Input {
+func (r *reader) benign(n *yaml.Node, where string) Input {
+	return r.input(n, where, runsIn{ours: true})
+}
+
+// test reads an input that runs a file of the folder, in /work, or else one of the target's own, in its tree.
+func (r *reader) test(n *yaml.Node, where string) Input {
+	return r.input(n, where, runsIn{or: r.target.Dir, ours: r.target.Dir != ""})
+}
+
+func (r *reader) input(n *yaml.Node, where string, in runsIn) Input {
 	x := Input{}
 	r.mapping(n, where,
 		must("id", &x.ID, r.id),
 		field("title", &x.Title, r.text),
-		must("run", &x.Run, r.program(runsIn{ours: true})),
+		must("run", &x.Run, r.program(in)),
 		field("env", &x.Env, list(r, r.environment)),
 		field("oracle", &x.Oracle, r.oracle(setting{})))
 	return x
@@ -295,9 +304,10 @@ func (r *reader) unhidden(n *yaml.Node, t Target) {
 }
 
 // runsIn is the directory of a command, relative to the scenario's folder. ours is set where every file there comes
-// from the folder, so that a missing one can be told.
+// from the folder, so that a missing one can be told; or, when set, is another directory that may hold it.
 type runsIn struct {
 	dir  string
+	or   string
 	ours bool
 }
 
@@ -322,7 +332,7 @@ func (r *reader) script(n *yaml.Node, in runsIn) {
 	at := path.Join(in.dir, name)
 	first, _, _ := strings.Cut(at, "/")
 	built := len(r.target.Build) > 0 && r.target.Dir != "" && overlap(at, r.target.Dir)
-	if slices.Contains(arriving, first) || built || r.folder.files[at] || r.kitLays[at] {
+	if slices.Contains(arriving, first) || built || r.folder.files[at] || r.kitLays[at] || in.or != "" && r.folder.files[path.Join(in.or, name)] {
 		return
 	}
 	r.reportNear(n, r.nearestFile(name, in), "missing file %s", quote(name))
