@@ -184,11 +184,14 @@ func (r *reader) headers(read func(*yaml.Node, string) string) func(*yaml.Node, 
 			r.wrongType(n, where, "a mapping of header names")
 			return nil
 		}
-		headers := map[string]string{}
+		var headers map[string]string // nil when the mapping is empty, as when it isn't given
 		for name, value := range r.entries(n, where) {
 			if !tokenForm.MatchString(name) {
 				r.report(value, "%s: %s is not the name of a header", where, quote(name))
 				continue
+			}
+			if headers == nil {
+				headers = map[string]string{}
 			}
 			headers[name] = read(value, inside(where, name))
 		}

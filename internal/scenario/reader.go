@@ -257,7 +257,7 @@ func list[T any](r *reader, read func(*yaml.Node, string) T) func(*yaml.Node, st
 			r.wrongType(n, where, "a list")
 			return nil
 		}
-		items := make([]T, 0, len(n.Content))
+		var items []T // nil when the list is empty, as when it isn't given
 		for i, c := range n.Content {
 			at := fmt.Sprintf("%s[%d]", where, i)
 			if c.Tag == "!!null" {
