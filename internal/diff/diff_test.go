@@ -139,6 +139,7 @@ var applied = []struct {
 	{"path with blanks", tree{"lib/a b.js": ten}, "diff --git a/lib/a b.js b/lib/a b.js\n--- a/lib/a b.js\t\n+++ b/lib/a b.js\t\n" + five, tree{"lib/a b.js": tenFive}, ""},
 	{"quoted path", tree{"é \"x\".js": ten}, "diff --git \"a/\\303\\251 \\\"x\\\".js\" \"b/\\303\\251 \\\"x\\\".js\"\n--- \"a/\\303\\251 \\\"x\\\".js\"\n+++ \"b/\\303\\251 \\\"x\\\".js\"\n" + five, tree{"é \"x\".js": tenFive}, ""},
 	{"quoted on one side", tree{"é.js": ten}, "diff --git a/é.js \"b/\\303\\251.js\"\n--- a/é.js\n+++ \"b/\\303\\251.js\"\n" + five, tree{"é.js": tenFive}, ""},
+	{"quoted on the left", tree{"é.js": ten}, "diff --git \"a/\\303\\251.js\" b/é.js\n--- \"a/\\303\\251.js\"\n+++ b/é.js\n" + five, tree{"é.js": tenFive}, ""},
 	{"leading ./", tree{"x.js": ten}, "--- ./x.js\n+++ ./x.js\n" + five, tree{"x.js": tenFive}, ""},
 	{"byte order mark", tree{"x.js": ten}, "\ufeff--- a/x.js\n+++ b/x.js\n" + five, tree{"x.js": tenFive}, ""},
 	{"archive directory", tree{"x.js": ten}, "--- a/package/x.js\n+++ b/package/x.js\n" + five, tree{"x.js": tenFive}, "without package/"},
@@ -153,6 +154,9 @@ var applied = []struct {
 	{"patch in LF, part of the file in CRLF", tree{"x.js": crlf(ten) + ten}, "--- a/x.js\n+++ b/x.js\n@@ -5 +5 @@\n-five\n+FIVE\n",
 		tree{"x.js": crlf(ten) + tenFive}, "+10 lines"},
 	{"insertion without context into a file in CRLF", tree{"x.js": crlf("a\nb\n")}, "--- a/x.js\n+++ b/x.js\n@@ -1,0 +2 @@\n+new\n", tree{"x.js": crlf("a\nnew\nb\n")}, "line endings"},
+	{"insertion in CRLF without context into a file in LF", tree{"x.js": "a\nb\n"}, "--- a/x.js\n+++ b/x.js\n@@ -1,0 +2 @@\n+new\r\n", tree{"x.js": "a\nnew\nb\n"}, "line endings"},
+	{"insertion of both endings without context", tree{"x.js": "a\nb\n"}, "--- a/x.js\n+++ b/x.js\n@@ -1,0 +2,2 @@\n+c\r\n+d\n", tree{"x.js": "a\nc\r\nd\nb\n"}, ""},
+	{"line after a last line without newline, CRLF", tree{"x": "a\r\nb"}, "--- a/x\n+++ b/x\n@@ -1,2 +1,3 @@\n a\n b\n+c\n", tree{"x": "a\r\nb\r\nc"}, "final newline"},
 	{"line endings are the change", tree{"x.js": "a\r\nb\r\n"}, "--- a/x.js\n+++ b/x.js\n@@ -1,2 +1,2 @@\n-a\r\n+a\n b\r\n", tree{"x.js": "a\nb\r\n"}, ""},
 	{"new file in CRLF", tree{}, "--- /dev/null\n+++ b/x.bat\n@@ -0,0 +1,2 @@\n+a\r\n+b\r\n", tree{"x.bat": "a\r\nb\r\n"}, ""},
 

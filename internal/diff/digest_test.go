@@ -69,7 +69,7 @@ func TestDigestIgnoresTheOrderOfFiles(t *testing.T) {
 }
 
 func TestPaths(t *testing.T) {
-	p := parse(t, header+five+"diff --git a/b b/c\nrename from b\nrename to c\n--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+a\n--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n")
+	p := parse(t, header+five+"diff --git a/b b/c\nrename from b\nrename to c\ndiff --git a/new b/new\nnew file mode 100644\n--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+a\n--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n")
 	if got, want := p.Paths(), []string{"b", "c", "gone", "new", "x.js"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -236,9 +236,10 @@ func (s *section) movedPaths(op Op, from, to string) (string, string, Op, error)
 	}
 	old, new := paths[0], paths[1]
 	if s.named {
-		o, n, ok := s.written()
-		so, sn, _ := stripPair(o, n, true)
-		if !ok || ((so != old || sn != new) && (o != old || n != new)) {
+		o, err1 := parseName(s.old)
+		n, err2 := parseName(s.new)
+		so, sn, _ := stripPair(o.path, n.path, true)
+		if err1 != nil || err2 != nil || ((so != old || sn != new) && (o.path != old || n.path != new)) {
 			return "", "", "", fmt.Errorf("the header names %s and %s, the %s is of %s to %s", s.old, s.new, op, old, new)
 		}
 	}
