@@ -19,6 +19,9 @@ var docsPage string
 // addDocs serves the description of the API as JSON and as a page. Both are made once, here; the page needs no script
 // and nothing from elsewhere, so it also works where there is no network.
 func (s *server) addDocs() {
+	for _, name := range []string{"ErrorModel", "ErrorDetail"} { // huma's own form of errors, which asProblem replaces
+		delete(s.huma.OpenAPI().Components.Schemas.Map(), name)
+	}
 	spec, err := json.Marshal(s.huma.OpenAPI())
 	if err != nil {
 		panic(fmt.Sprintf("encode openapi: %v", err)) // made of constants: any test shows it
