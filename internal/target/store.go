@@ -61,6 +61,9 @@ type Store struct {
 
 	mu     sync.Mutex
 	leased map[string]*entry
+
+	pipMu sync.Mutex
+	pip   string // where pip is, once it was found
 }
 
 const defaultMaxBytes = 10 << 30
