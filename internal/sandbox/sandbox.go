@@ -99,7 +99,7 @@ type Result struct {
 	Signal string
 	Wall   time.Duration
 	CPU    time.Duration // user + system time of the whole tree
-	MaxRSS int64         // bytes; of the largest single process where the tree's sum can't be had; 0 unknown
+	MaxRSS int64         // bytes; the most memory that the tree was seen to hold at once; 0 unknown
 	Stdout Output
 	Stderr Output
 	// Stopped says which limit ended the command: "wall", "cpu", "memory", or "" when it ended by itself. Running

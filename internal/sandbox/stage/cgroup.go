@@ -169,11 +169,12 @@ func (h hierarchy) anyParent() string {
 
 // group is one cgroup: of a slot's (v1), or of one run (v2).
 type group struct {
-	hierarchy hierarchy
-	name      string
-	lock      *os.File // a directory, locked for as long as the group is in use
-	set       map[string]int64
-	oomBefore int64
+	hierarchy  hierarchy
+	name       string
+	lock       *os.File // a directory, locked for as long as the group is in use
+	set        map[string]int64
+	oomBefore  int64
+	heldBefore int64 // memory that earlier runs in this group left charged to it
 }
 
 var groupNumber atomic.Int64
@@ -334,6 +335,33 @@ func (g *group) oomTotal() int64 {
 	}
 	text, _ := g.read("memory", name)
 	n, _ := statField(text, "oom_kill")
+	return n
+}
+
+// resetPeak begins to look for the most memory that is held at once.
+func (g *group) resetPeak() {
+	if g.hierarchy.version != 1 || !g.hierarchy.has("memory") {
+		return
+	}
+	_ = os.WriteFile(g.file("memory", "memory.max_usage_in_bytes"), []byte("0"), 0) // a statistic, no limit
+	g.heldBefore = g.number("memory.usage_in_bytes")
+}
+
+// peak is the most memory that the tree held at once, with the files that it was the first to read; 0 where the
+// kernel doesn't tell.
+func (g *group) peak() int64 {
+	if g.hierarchy.version == 2 {
+		return g.number("memory.peak")
+	}
+	return max(0, g.number("memory.max_usage_in_bytes")-g.heldBefore)
+}
+
+func (g *group) number(name string) int64 {
+	text, err := g.read("memory", name)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(text, 10, 64)
 	return n
 }
 

@@ -110,7 +110,7 @@ func (m *mounted) mountTmp(size int64) error {
 			return err
 		}
 	}
-	return bind(m.scratch+"/tmp", m.root+"/tmp", unix.MS_NOSUID|unix.MS_NODEV)
+	return bindAt(m.scratch+"/tmp", m.root+"/tmp", 0)
 }
 
 // mountSized mounts a tmpfs that holds size bytes, and as many files as it could hold of 1 KiB.
@@ -164,16 +164,16 @@ func (m *mounted) mountView(c sandbox.Command) error {
 
 func (m *mounted) bindSystem(sys system) error {
 	for _, dir := range sys.dirs {
-		if err := bindReadOnly(dir, m.root+dir); err != nil {
+		if err := bindAt(dir, m.root+dir, unix.MOUNT_ATTR_RDONLY); err != nil {
 			return err
 		}
 	}
 	for _, t := range sys.tools {
-		if err := bindReadOnly(t.Source, m.root+t.Target); err != nil {
+		if err := bindAt(t.Source, m.root+t.Target, unix.MOUNT_ATTR_RDONLY); err != nil {
 			return err
 		}
 	}
-	return bindReadOnly(filepath.Join(stageDir, "etc"), m.root+"/etc")
+	return bindAt(filepath.Join(stageDir, "etc"), m.root+"/etc", unix.MOUNT_ATTR_RDONLY)
 }
 
 // bindMounts binds the command's own mounts. Their targets may lie in a view full of hostile symlinks, so they are
@@ -205,19 +205,19 @@ func (m *mounted) bindMount(root *os.Root, b sandbox.Mount) error {
 		err = mkdirOwned(root, target)
 	} else if err = mkdirOwned(root, filepath.Dir(target)); err == nil {
 		var file *os.File
-		if file, err = root.OpenFile(target, os.O_CREATE|os.O_RDONLY, 0o644); err == nil {
+		if file, err = root.OpenFile(target, os.O_CREATE|os.O_RDONLY|unix.O_NONBLOCK, 0o644); err == nil {
 			file.Close()
 		}
 	}
 	if err != nil {
 		return err
 	}
-	point, err := root.Open(target)
+	point, err := root.OpenFile(target, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
 	defer point.Close()
-	return bindReadOnly(b.Source, "/proc/thread-self/fd/"+strconv.Itoa(int(point.Fd())))
+	return bind(b.Source, int(point.Fd()), unix.MOUNT_ATTR_RDONLY)
 }
 
 // mkdirOwned makes a directory and its parents; those that it makes belong to the sandboxed user.
@@ -237,18 +237,32 @@ func mkdirOwned(root *os.Root, path string) error {
 	return root.Lchown(path, sandbox.HostUID, sandbox.HostGID)
 }
 
-func bind(from, to string, flags uintptr) error {
-	if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
+// bind shows a directory or file somewhere else. The mount is restricted before it is attached, and attached to what
+// was opened rather than to a path (kernel 5.12 or later).
+func bind(from string, to int, attributes uint64) error {
+	tree, err := unix.OpenTree(unix.AT_FDCWD, from, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
 		return fmt.Errorf("bind %s: %w", from, err)
 	}
-	if err := unix.Mount("", to, "", unix.MS_BIND|unix.MS_REMOUNT|flags, ""); err != nil {
+	defer unix.Close(tree)
+	attr := unix.MountAttr{Attr_set: attributes | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
+	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &attr); err != nil {
 		return fmt.Errorf("restrict %s: %w", from, err)
+	}
+	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
+	if err := unix.MoveMount(tree, "", to, "", flags); err != nil {
+		return fmt.Errorf("attach %s: %w", from, err)
 	}
 	return nil
 }
 
-func bindReadOnly(from, to string) error {
-	return bind(from, to, unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV)
+func bindAt(from, to string, attributes uint64) error {
+	fd, err := unix.Open(to, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return annotate("open", to, err)
+	}
+	defer unix.Close(fd)
+	return bind(from, fd, attributes)
 }
 
 func (m *mounted) furnish(s *Scene) {

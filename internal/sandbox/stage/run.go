@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -119,11 +119,6 @@ func (p *Process) wait() error {
 // perform is one run, on the slot's thread.
 func (h *Host) perform(ctx context.Context, s *slot, c sandbox.Command, d Driver) (result sandbox.Result, err error) {
 	stop := s.spoil() // until proven otherwise
-	defer func() {
-		if recovered := recover(); recovered != nil {
-			panic(recovered)
-		}
-	}()
 	set, err := h.layOut(c)
 	if err != nil {
 		stop()
@@ -283,6 +278,7 @@ func (p *play) scene(stdin, stdout, stderr *os.File) *Scene {
 func (p *play) began() {
 	if p.group != nil {
 		p.cpuBefore, _ = p.group.cpu()
+		p.group.resetPeak()
 	}
 }
 
@@ -297,12 +293,12 @@ func (p *play) cpu() (time.Duration, bool) {
 
 // judge turns how the runtime ended into how the command ended.
 func (p *play) judge(ctx context.Context, process *Process, seen sightings, r sandbox.Result) (sandbox.Result, error) {
+	exit, err := p.driver.Exit(process, r.Stderr.Head)
 	state := process.Cmd.ProcessState
-	usage, _ := state.SysUsage().(*syscall.Rusage)
-	if usage != nil {
-		r.MaxRSS = usage.Maxrss << 10
+	r.MaxRSS = seen.rss
+	if p.group != nil {
+		r.MaxRSS = max(r.MaxRSS, p.group.peak())
 	}
-	r.MaxRSS = max(r.MaxRSS, seen.rss)
 	if cpu, ok := p.cpu(); ok {
 		r.CPU = cpu
 	} else {
@@ -316,7 +312,6 @@ func (p *play) judge(ctx context.Context, process *Process, seen sightings, r sa
 	if r.Stopped == "" && ctx.Err() != nil && seen.cancelled {
 		return r, fmt.Errorf("run in the sandbox: %w", context.Cause(ctx))
 	}
-	exit, err := p.driver.Exit(process, r.Stderr.Head)
 	switch {
 	case seen.stopped != "":
 		r.Exit = 128 + int(syscall.SIGKILL)
@@ -361,23 +356,6 @@ func openStdin(content []byte) (*os.File, func(), error) {
 		_ = write.SetWriteDeadline(time.Now())
 		<-done
 	}, nil
-}
-
-// Rlimits are the resource limits of the command's processes, beside what the cgroup bounds.
-func (h *Host) Rlimits(l sandbox.Limits) map[int]unix.Rlimit {
-	seconds := uint64((l.CPU+time.Second-1)/time.Second) + 1
-	limits := map[int]unix.Rlimit{
-		unix.RLIMIT_CPU: {Cur: seconds, Max: seconds + 1},
-		// One byte: the kernel then writes no core file and starts no core_pattern handler either.
-		unix.RLIMIT_CORE:    {Cur: 1, Max: 1},
-		unix.RLIMIT_NOFILE:  {Cur: 1024, Max: 4096},
-		unix.RLIMIT_FSIZE:   {Cur: uint64(l.Disk) + 4096, Max: uint64(l.Disk) + 4096},
-		unix.RLIMIT_MEMLOCK: {Cur: 64 << 10, Max: 64 << 10},
-	}
-	if !h.groups.has("pids") {
-		limits[unix.RLIMIT_NPROC] = unix.Rlimit{Cur: uint64(l.Processes), Max: uint64(l.Processes)}
-	}
-	return limits
 }
 
 // unenforced lists the limits that can't be kept here, whatever the runtime.
@@ -455,4 +433,17 @@ func openView(dir string, f func(*os.Root) error) error {
 	return f(root)
 }
 
-func under(dir, path string) string { return filepath.Join(dir, path) }
+// Notes are what a report should say of the machine beside the limits.
+func (h *Host) Notes() []string {
+	var notes []string
+	if !h.root {
+		notes = append(notes, "Crisol is not root: views are copied, and their size is bounded only file by file")
+	}
+	if h.groups.version == 0 {
+		notes = append(notes, "no cgroup can be used: memory and processor time are sampled")
+	}
+	if missing := h.Missing(); len(missing) > 0 {
+		notes = append(notes, "not found for sandboxes: "+strings.Join(missing, ", "))
+	}
+	return notes
+}

@@ -15,9 +15,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"crisol"
 	"crisol/internal/sandbox"
@@ -55,6 +58,10 @@ func Open(o Options) (*Host, error) {
 	}
 	if o.Idle == 0 {
 		o.Idle = 5 * time.Second
+	}
+	// Descriptors that Crisol inherited from whoever started it are not for the sandbox.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return nil, crisol.Errorf(crisol.KindInfrastructure, "keep inherited descriptors from sandboxes: %w", err)
 	}
 	h := &Host{log: o.Log, idle: o.Idle, root: os.Geteuid() == 0, system: survey()}
 	h.gone = sync.NewCond(&h.mu)

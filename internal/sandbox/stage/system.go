@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -250,5 +249,3 @@ func (h *Host) Missing() []string {
 	}
 	return missing
 }
-
-var errEscapes = errors.New("leads out of the sandbox's root")
