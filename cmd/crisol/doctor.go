@@ -26,7 +26,11 @@ func diagnose(cmd *cobra.Command, out io.Writer) error {
 	usable := 0
 	var b strings.Builder
 	b.WriteString("sandbox runtimes\n")
-	for _, found := range runtimes.Survey(cmd.Context()) {
+	findings, err := runtimes.Survey(cmd.Context(), runtimes.Options{})
+	if err != nil {
+		return err
+	}
+	for _, found := range findings {
 		if found.Err != nil {
 			fmt.Fprintf(&b, "  x %-6s %v\n", found.Name, found.Err)
 			if hint := crisol.HintOf(found.Err); hint != "" {

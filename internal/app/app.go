@@ -4,6 +4,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -78,7 +79,11 @@ func Open(ctx context.Context, c Config) (*App, error) {
 	}
 	c.Data = data
 	a := &App{Config: c}
-	return a, a.build(ctx)
+	if err := a.build(ctx); err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
 }
 
 func (a *App) build(ctx context.Context) (err error) {
@@ -109,10 +114,14 @@ func (a *App) build(ctx context.Context) (err error) {
 
 // Close gives up what the graph holds.
 func (a *App) Close() {
-	if a.Targets == nil {
-		return
+	if a.Targets != nil {
+		if err := a.Targets.Close(); err != nil {
+			a.Log.Warn("close the target cache", "error", err)
+		}
 	}
-	if err := a.Targets.Close(); err != nil {
-		a.Log.Warn("close the target cache", "error", err)
+	if closer, ok := a.Sandbox.(io.Closer); ok {
+		if err := closer.Close(); err != nil {
+			a.Log.Warn("close the sandbox", "error", err)
+		}
 	}
 }
