@@ -16,8 +16,10 @@ package diff
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -161,7 +163,7 @@ func Parse(text []byte, l Limits) (*Patch, error) {
 // checkRoles refuses a patch that names a path in two ways whose order would matter, or as both a file and a directory.
 func (p *Patch) checkRoles(sections []*section) error {
 	seen := map[string]Op{} // what the patch has last done to a path
-	written := map[string]bool{}
+	before, after := map[string]bool{}, map[string]bool{}
 	claim := func(i int, path string, op Op, ok func(before Op) bool) error {
 		if before, touched := seen[path]; touched && !ok(before) {
 			return crisol.WithHint(
@@ -192,13 +194,16 @@ func (p *Patch) checkRoles(sections []*section) error {
 		if err != nil {
 			return err
 		}
-		if f.New != "" {
-			written[f.New] = true
-		}
+		before[f.Old], after[f.New] = true, true
 	}
-	for path := range written {
+	return errors.Join(checkTree(before), checkTree(after))
+}
+
+// checkTree refuses paths that can't all be files of one tree.
+func checkTree(files map[string]bool) error {
+	for _, path := range slices.Sorted(maps.Keys(files)) {
 		for dir := parent(path); dir != ""; dir = parent(dir) {
-			if written[dir] {
+			if files[dir] {
 				return crisol.Errorf(crisol.KindInput, "parse patch: %s is both a file and the directory of %s", dir, path)
 			}
 		}

@@ -186,6 +186,8 @@ func (s *section) modes(op Op, g *gitdiff.File) (old, new fs.FileMode, err error
 	_, hasOld := s.ext["old mode"]
 	_, hasNew := s.ext["new mode"]
 	switch {
+	case (op == Create || hasNew) && new == 0, (op == Delete || hasOld) && old == 0:
+		return 0, 0, bad(s.line, "a mode of 0")
 	case op == Create:
 		return 0, new, s.noModeChange(hasOld || hasNew)
 	case op == Delete:
