@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,10 +25,12 @@ import (
 // The zero value stands for no cgroups.
 type hierarchy struct {
 	version int
-	parents map[string]string // controller -> .../crisol
+	parents map[string]string // controller ("" under v2) -> .../crisol-runs
+	mounts  map[string]string // controller -> where its hierarchy is mounted
 }
 
-const groupsName = "crisol"
+// groupsName is the directory below Crisol's own group in which those of its runs lie.
+const groupsName = "crisol-runs"
 
 // controllers are those that bound a run. In v2 the processor's time is counted without one.
 var controllers = []string{"memory", "pids", "cpuacct"}
@@ -37,10 +40,11 @@ var controllers = []string{"memory", "pids", "cpuacct"}
 func findHierarchy(root bool) hierarchy {
 	mounts := cgroupMounts()
 	own := ownGroups()
-	v1 := hierarchy{version: 1, parents: map[string]string{}}
+	v1 := hierarchy{version: 1, parents: map[string]string{}, mounts: map[string]string{}}
 	for _, c := range controllers {
 		if m, ok := mounts[c]; ok && root {
 			v1.parents[c] = filepath.Join(m.dir, strings.TrimPrefix(own[c], m.root), groupsName)
+			v1.mounts[c] = m.dir
 		}
 	}
 	if len(v1.parents) > 0 {
@@ -55,7 +59,7 @@ func findHierarchy(root bool) hierarchy {
 		!strings.Contains(string(have), "memory") && !strings.Contains(string(have), "pids") {
 		return hierarchy{}
 	}
-	return hierarchy{version: 2, parents: map[string]string{"": filepath.Join(dir, groupsName)}}
+	return hierarchy{version: 2, parents: map[string]string{"": filepath.Join(dir, groupsName)}, mounts: map[string]string{"": dir}}
 }
 
 type cgroupMount struct{ dir, root string }
@@ -113,15 +117,37 @@ func (h hierarchy) prepare() error {
 		if h.version != 2 {
 			continue
 		}
+		if err := standAside(filepath.Dir(dir)); err != nil {
+			return err
+		}
 		for _, control := range []string{filepath.Dir(dir), dir} {
-			for _, c := range []string{"+memory", "+pids"} {
-				if err := os.WriteFile(filepath.Join(control, "cgroup.subtree_control"), []byte(c), 0); err != nil {
-					return fmt.Errorf("delegate controllers: %w", err)
-				}
+			if err := os.WriteFile(filepath.Join(control, "cgroup.subtree_control"), []byte("+memory +pids"), 0); err != nil {
+				return fmt.Errorf("delegate controllers: %w", err)
 			}
 		}
 	}
 	return nil
+}
+
+// standAside moves Crisol into a leaf of its own when it is alone in a v2 group: a group with processes in it can't
+// give controllers to those below.
+func standAside(dir string) error {
+	content, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil || strings.TrimSpace(string(content)) != strconv.Itoa(os.Getpid()) {
+		return nil //nolint:nilerr // then delegation fails, and says so
+	}
+	leaf := filepath.Join(dir, "crisol-self")
+	if err := os.MkdirAll(leaf, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(leaf, "cgroup.procs"), []byte("0"), 0)
+}
+
+// withdraw removes the parents where nothing is in them any more.
+func (h hierarchy) withdraw() {
+	for _, dir := range h.parents {
+		_ = unix.Rmdir(dir) // another Crisol's groups may be in it
+	}
 }
 
 // has says whether a controller bounds runs.
@@ -135,18 +161,17 @@ func (h hierarchy) has(controller string) bool {
 
 func (h hierarchy) means() string { return "cgroup v" + strconv.Itoa(h.version) }
 
-// lockParent holds off other processes of Crisol while a group is made or cleared away, so that none takes a group
-// that isn't locked yet for a leftover.
-func (h hierarchy) lockParent() (func(), error) {
-	dir, err := os.Open(h.anyParent())
+// holdDir locks a directory. Whoever makes or clears away groups below it holds it, so that none takes a group that
+// isn't locked yet for a leftover.
+func holdDir(path string) (*os.File, error) {
+	dir, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	if err := flock(dir, unix.LOCK_EX); err != nil {
-		dir.Close()
-		return nil, err
+		return nil, errors.Join(err, dir.Close())
 	}
-	return func() { dir.Close() }, nil
+	return dir, nil
 }
 
 func flock(f *os.File, how int) error {
@@ -157,14 +182,15 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// anyParent is the directory whose groups carry the locks.
-func (h hierarchy) anyParent() string {
+// used are the controllers that there are, that whose groups carry the locks first.
+func (h hierarchy) used() []string {
+	var used []string
 	for _, c := range append([]string{""}, controllers...) {
-		if dir, ok := h.parents[c]; ok {
-			return dir
+		if _, ok := h.parents[c]; ok {
+			used = append(used, c)
 		}
 	}
-	return ""
+	return used
 }
 
 // group is one cgroup: of a slot's (v1), or of one run (v2).
@@ -200,23 +226,42 @@ func (h hierarchy) slot(tid int) (*group, error) {
 
 // make makes a group that nothing is in.
 func (h hierarchy) make() (*group, error) {
-	unlock, err := h.lockParent()
-	if err != nil {
-		return nil, fmt.Errorf("lock the cgroups: %w", err)
-	}
-	defer unlock()
-	g := &group{hierarchy: h, set: map[string]int64{},
-		name: fmt.Sprintf("%d-%d", os.Getpid(), groupNumber.Add(1))}
-	for _, parent := range h.parents {
-		if err := os.Mkdir(filepath.Join(parent, g.name), 0o755); err != nil {
-			return nil, errors.Join(fmt.Errorf("make a cgroup: %w", err), g.remove())
+	used := h.used()
+	var held *os.File
+	for try := 0; ; try++ {
+		// A parent may go while nothing is in it.
+		err := h.prepare()
+		if err == nil {
+			held, err = holdDir(h.parents[used[0]])
+		}
+		if err == nil {
+			var g *group
+			g, err = h.makeHeld(used)
+			held.Close()
+			if err == nil {
+				return g, nil
+			}
+		}
+		if !errors.Is(err, fs.ErrNotExist) || try == 10 {
+			return nil, fmt.Errorf("make a cgroup: %w", err)
 		}
 	}
-	if g.lock, err = os.Open(filepath.Join(h.anyParent(), g.name)); err != nil {
-		return nil, errors.Join(err, g.remove())
-	}
-	if err := flock(g.lock, unix.LOCK_EX); err != nil {
-		return nil, errors.Join(err, g.remove())
+}
+
+func (h hierarchy) makeHeld(used []string) (*group, error) {
+	g := &group{hierarchy: h, set: map[string]int64{},
+		name: fmt.Sprintf("%d-%d-%08x", os.Getpid(), groupNumber.Add(1), rand.Uint32())}
+	for _, c := range used {
+		dir := filepath.Join(h.parents[c], g.name)
+		err := os.Mkdir(dir, 0o755)
+		if err == nil && g.lock == nil {
+			if g.lock, err = os.Open(dir); err == nil {
+				err = flock(g.lock, unix.LOCK_EX)
+			}
+		}
+		if err != nil {
+			return nil, errors.Join(err, g.remove())
+		}
 	}
 	return g, nil
 }
@@ -412,11 +457,13 @@ func (g *group) leave(tid int) {
 	}
 }
 
-// remove removes the group's directories, and those that a runtime made below them.
+// remove removes the group's directories, and those that a runtime made below them; the one with the lock last.
 func (g *group) remove() error {
 	var errs []error
-	for _, parent := range g.hierarchy.parents {
-		errs = append(errs, removeGroup(filepath.Join(parent, g.name)))
+	used := g.hierarchy.used()
+	slices.Reverse(used)
+	for _, c := range used {
+		errs = append(errs, removeGroup(filepath.Join(g.hierarchy.parents[c], g.name)))
 	}
 	if g.lock != nil {
 		g.lock.Close()
@@ -448,37 +495,80 @@ func removeGroup(dir string) error {
 	return errors.Join(err, annotate("remove cgroup", dir, unix.EBUSY))
 }
 
-// sweep kills and removes what runs of a dead Crisol left: groups that nobody holds locked.
+// sweep kills and removes what runs of a dead Crisol left: groups that nobody holds locked, wherever in the hierarchy
+// that Crisol stood.
 func (h hierarchy) sweep(log *slog.Logger) {
-	if h.version == 0 {
-		return
-	}
-	unlock, err := h.lockParent()
-	if err != nil {
-		log.Warn("lock the cgroups", "error", err)
-		return
-	}
-	defer unlock()
-	names := map[string]bool{}
-	for _, parent := range h.parents {
-		entries, _ := os.ReadDir(parent)
-		for _, e := range entries {
-			if e.IsDir() {
-				names[e.Name()] = true
+	for i, c := range h.used() {
+		for _, parent := range findParents(h.mounts[c]) {
+			stale := isUnlocked
+			if i > 0 {
+				// A group is made under the locks first and removed there last: what isn't there is in nobody's use.
+				stale = func(path string) bool { return !h.isLockedElsewhere(filepath.Base(path)) }
+			}
+			if err := sweepParent(parent, stale); err != nil {
+				log.Warn("clear leftover cgroups", "in", parent, "error", err)
+			}
+			if parent != h.parents[c] {
+				_ = unix.Rmdir(parent) // where it is empty now
 			}
 		}
 	}
-	for name := range names {
-		dir, err := os.Open(filepath.Join(h.anyParent(), name))
-		if err == nil && flock(dir, unix.LOCK_EX|unix.LOCK_NB) != nil {
-			dir.Close()
-			continue // in use
-		}
-		g := &group{hierarchy: h, name: name}
-		err = errors.Join(g.empty(5*time.Second), g.remove())
-		dir.Close()
-		if err != nil {
-			log.Warn("clear a leftover cgroup", "name", name, "error", err)
+}
+
+// isLockedElsewhere says whether a group of that name exists under the controller that carries the locks.
+func (h hierarchy) isLockedElsewhere(name string) bool {
+	for _, parent := range findParents(h.mounts[h.used()[0]]) {
+		if exists(filepath.Join(parent, name)) {
+			return true
 		}
 	}
+	return false
+}
+
+// findParents finds the directories of runs below a mount.
+func findParents(mount string) []string {
+	var found []string
+	_ = filepath.WalkDir(mount, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // groups come and go
+		}
+		if d.IsDir() && d.Name() == groupsName {
+			found = append(found, path)
+			return fs.SkipDir
+		}
+		return nil
+	})
+	return found
+}
+
+// sweepParent clears one directory of runs of what is stale.
+func sweepParent(parent string, stale func(path string) bool) error {
+	held, err := holdDir(parent)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	entries, err := held.ReadDir(-1)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if path := filepath.Join(parent, e.Name()); !e.IsDir() || !stale(path) {
+			continue
+		}
+		g := &group{hierarchy: hierarchy{version: 1, parents: map[string]string{"": parent}}, name: e.Name()}
+		errs = append(errs, g.empty(5*time.Second), g.remove())
+	}
+	return errors.Join(errs...)
+}
+
+// isUnlocked says whether no process holds a group's lock.
+func isUnlocked(path string) bool {
+	dir, err := os.Open(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	defer dir.Close()
+	return flock(dir, unix.LOCK_EX|unix.LOCK_NB) == nil
 }

@@ -114,6 +114,7 @@ func (h *Host) Close() error {
 	for h.count > 0 {
 		h.gone.Wait()
 	}
+	h.groups.withdraw()
 	return nil
 }
 
