@@ -23,8 +23,8 @@ const (
 
 // The bounds of a folder.
 const (
-	maxFiles  = 20_000
-	maxFolder = 256 << 20 // bytes
+	maxFiles  = 100_000
+	maxFolder = 1 << 30 // bytes
 )
 
 // folder is what lies beside a manifest.

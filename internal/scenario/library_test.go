@@ -23,7 +23,12 @@ func TestLibrary(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+	folded := map[string]string{}
 	for _, s := range library.All() {
+		if other, twice := folded[strings.ToLower(s.ID)]; twice {
+			t.Errorf("%s and %s differ only in case", other, s.ID)
+		}
+		folded[strings.ToLower(s.ID)] = s.ID
 		if !s.Embedded || s.Path != "library/"+s.ID {
 			t.Errorf("%s: Embedded %v, Path %q", s.ID, s.Embedded, s.Path)
 		}

@@ -248,3 +248,49 @@ func TestDigest(t *testing.T) {
 		t.Error("a byte moved from a name to a content doesn't show")
 	}
 }
+
+// failing is a folder of which some names can't be read.
+type failing struct {
+	fs.FS
+	names []string
+}
+
+var errDisk = errors.New("input/output error")
+
+func (f failing) Open(name string) (fs.File, error) {
+	if slices.Contains(f.names, name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errDisk}
+	}
+	return f.FS.Open(name)
+}
+
+// TestUnreadable never takes what could not be read for what isn't there.
+func TestUnreadable(t *testing.T) {
+	good := beside(read(t, "testdata/good/everything.yaml"))
+	for _, name := range []string{".", manifestName, "app", "exploit.js", "lock/target/package-lock.json"} {
+		if _, err := Load(failing{good, []string{name}}, "here"); !errors.Is(err, errDisk) || crisol.KindOf(err) != crisol.KindInput {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := index(failing{good, []string{"."}}, "library"); !errors.Is(err, errDisk) {
+		t.Error(err)
+	}
+	s := load(t, good)
+	s.Files = failing{good, []string{"exploit.js", "lock"}}
+	if err := s.Materialise(t.TempDir()); !errors.Is(err, errDisk) {
+		t.Error(err)
+	}
+}
+
+func TestSizesAndDurations(t *testing.T) {
+	for want, bytes := range map[string]int64{"1GiB": 1 << 30, "1536MiB": 3 << 29, "3KiB": 3 << 10, "1025": 1025, "0": 0} {
+		if got := Size(bytes); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	for want, d := range map[string]time.Duration{"30m": 30 * time.Minute, "2h": 2 * time.Hour, "1h30m": 90 * time.Minute, "10s": 10 * time.Second, "1m30s": 90 * time.Second, "100ms": 100 * time.Millisecond, "2h0m5s": 2*time.Hour + 5*time.Second} {
+		if got := short(d); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

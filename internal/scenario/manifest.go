@@ -242,7 +242,7 @@ func (r *reader) kitName(n *yaml.Node, where string) string {
 
 func (r *reader) exploit(n *yaml.Node, where string) Exploit {
 	x := Exploit{}
-	in := setting{attack: true}
+	in := setting{attack: true, slow: new(int)}
 	values := r.mapping(n, where,
 		must("id", &x.ID, r.id),
 		field("title", &x.Title, r.text),

@@ -15,6 +15,7 @@ type setting struct {
 	attack   bool // of an exploit
 	callback bool // the exploit has a listener
 	depth    int
+	slow     *int // line of the slow oracle that was met; the pairs of runs are of one oracle's sizes
 }
 
 // oracle reads one oracle with everything below it.
@@ -67,8 +68,15 @@ func (r *reader) placed(n *yaml.Node, where string, values map[string]*yaml.Node
 	if v := values["http"]; v != nil && r.target.Service == nil {
 		r.report(v, "%s: there is no target.service that could answer", inside(where, "http"))
 	}
-	if v := values["slow"]; v != nil && !in.attack {
-		r.report(v, "%s: only an exploit can be judged by its slowness", inside(where, "slow"))
+	if v := values["slow"]; v != nil {
+		switch {
+		case !in.attack:
+			r.report(v, "%s: only an exploit can be judged by its slowness", inside(where, "slow"))
+		case *in.slow > 0:
+			r.report(v, "%s: an oracle may ask once for slowness, and does on line %d", inside(where, "slow"), *in.slow)
+		default:
+			*in.slow = v.Line
+		}
 	}
 	if v := values["callback"]; v != nil && !in.callback {
 		r.report(v, "%s: nothing listens: set the exploit's callback to a loopback address", inside(where, "callback"))
@@ -86,8 +94,8 @@ func (r *reader) output(n *yaml.Node, where string) *Text {
 
 // callback is output, or true for any request.
 func (r *reader) callback(n *yaml.Node, where string) *Text {
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" {
-		if !r.boolean(n, where) {
+	if isTruth(n) {
+		if !truth(n) {
 			r.report(n, "%s: false is not an oracle: write not: {callback: true}", where)
 		}
 		return &Text{}
@@ -144,8 +152,8 @@ func (r *reader) unlessReported(n *yaml.Node, format string, args ...any) {
 func (r *reader) presence(set *bool) func(*yaml.Node, string) string {
 	return func(n *yaml.Node, where string) string {
 		*set = true
-		if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" {
-			if !r.boolean(n, where) {
+		if isTruth(n) {
+			if !truth(n) {
 				r.report(n, "%s: false is not supported: use the other of exists and absent", where)
 			}
 			return ""
@@ -239,8 +247,8 @@ var signals = []string{"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGT
 
 func (r *reader) crash(n *yaml.Node, where string) *Crash {
 	c := &Crash{}
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" {
-		if !r.boolean(n, where) {
+	if isTruth(n) {
+		if !truth(n) {
 			r.report(n, "%s: false is not an oracle: write not: {crash: true}", where)
 		}
 		return c

@@ -333,14 +333,10 @@ func (r *reader) integer(least, most int) func(*yaml.Node, string) int {
 	}
 }
 
-// boolean reads true or false.
-func (r *reader) boolean(n *yaml.Node, where string) bool {
-	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
-		r.wrongType(n, where, "true or false")
-		return false
-	}
-	return strings.EqualFold(n.Value, "true")
-}
+// isTruth holds for true and false; truth tells which.
+func isTruth(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!bool" }
+
+func truth(n *yaml.Node) bool { return strings.EqualFold(n.Value, "true") }
 
 // choice reads one of some words.
 func (r *reader) choice(of ...string) func(*yaml.Node, string) string {

@@ -226,9 +226,12 @@ func WriteList(w io.Writer, list []*Scenario) error {
 	return table.Flush()
 }
 
-// shortPackage leaves out of a purl what the column before it says.
+// shortPackage names the package as its ecosystem's client does.
 func shortPackage(s Summary) string {
-	return strings.TrimPrefix(s.Package, "pkg:"+s.Ecosystem+"/")
+	if p, err := target.ParsePackage(s.Package); err == nil {
+		return p.Name + "@" + p.Version
+	}
+	return s.Package
 }
 
 func dash(s string) string {
