@@ -86,7 +86,9 @@ func scenarioNew() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&o.Kind, "kind", "npm", "npm, pypi, golang, maven or dir (a web application of your own)")
+	cmd.Flags().StringVar(&o.Kind, "kind", "", "npm, pypi, golang, maven or dir (default: follows from --package, else npm)")
+	cmd.Flags().StringVar(&o.Package, "package", "", "purl of the vulnerable version")
+	cmd.Flags().StringVar(&o.Reference, "reference", "", "purl of the version that fixes it")
 	return cmd
 }
 
