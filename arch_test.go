@@ -16,6 +16,7 @@ var rooms = map[string][]string{
 	"crisol/client":                       {"crisol"},
 	"crisol/scenarios":                    {},
 	"crisol/internal/kit":                 {"crisol"},
+	"crisol/internal/kit/go/trial":        {}, // laid into sandboxes; nothing of Crisol is there
 	"crisol/internal/certify":             {},
 	"crisol/internal/verdict":             {"crisol"},
 	"crisol/internal/diff":                {"crisol"},
@@ -26,7 +27,7 @@ var rooms = map[string][]string{
 	"crisol/internal/sandbox/runtimes":    {"crisol", "crisol/internal/sandbox", "crisol/internal/sandbox/bwrap", "crisol/internal/sandbox/oci", "crisol/internal/sandbox/stage"},
 	"crisol/internal/sandbox/sandboxtest": {"crisol", "crisol/internal/sandbox"},
 	"crisol/internal/target":              {"crisol"},
-	"crisol/internal/scenario":            {"crisol", "crisol/internal/kit", "crisol/scenarios"},
+	"crisol/internal/scenario":            {"crisol", "crisol/internal/kit", "crisol/internal/target", "crisol/scenarios"},
 	"crisol/internal/oracle":              {"crisol/internal/scenario"},
 	"crisol/internal/referee":             {"crisol/internal/oracle"},
 	"crisol/internal/wargame": {"crisol", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/oracle", "crisol/internal/referee",
