@@ -384,7 +384,7 @@ func TestPagesUnderInserts(t *testing.T) {
 	t.Parallel()
 	s := apitest.Start(t, apitest.Flow{}, apitest.Config{Jobs: func(c *jobs.Config) { c.Bound = 10_000 }})
 	old := map[string]bool{}
-	for range 30 {
+	for range 15 {
 		old[post(t, s, with(t, "wait", "0s")).json(t)["validation_id"].(string)] = true
 	}
 	stop := make(chan struct{})
@@ -399,7 +399,7 @@ func TestPagesUnderInserts(t *testing.T) {
 			}
 		}
 	})
-	for range 3 {
+	for range 2 {
 		seen := map[string]int{}
 		for cursor := ""; ; {
 			body := get(t, s, fmt.Sprintf("/wargaming/validations?limit=%d%s", 1+rand.IntN(9), cursor)).json(t) //nolint:gosec // any sizes do

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -57,8 +58,38 @@ type world struct {
 
 func start(t *testing.T, v jobs.Validator, change ...func(*jobs.Config)) *world {
 	t.Helper()
-	return startAt(t, filepath.Join(t.TempDir(), "crisol.db"), v, change...)
+	path := filepath.Join(t.TempDir(), "crisol.db")
+	fresh, err := migrated()
+	if err == nil {
+		err = os.WriteFile(path, fresh, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startAt(t, path, v, change...)
 }
+
+// migrated is an empty database with its schema: making one takes longer than most tests.
+var migrated = sync.OnceValues(func() (content []byte, err error) {
+	dir, err := os.MkdirTemp("", "crisol-jobs-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path, logger := filepath.Join(dir, "crisol.db"), slog.New(slog.DiscardHandler)
+	st, err := sqlite.Open(context.Background(), path, logger)
+	if err != nil {
+		return nil, err
+	}
+	q, err := jobs.New(riversqlite.New(st.DB()), jobs.Config{Store: st, Validator: says(crisol.Fixed), Logger: logger, Sole: true})
+	if err == nil {
+		err = errors.Join(q.Start(context.Background()), q.Stop(context.Background()))
+	}
+	if err = errors.Join(err, st.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
 
 func startAt(t *testing.T, path string, v jobs.Validator, change ...func(*jobs.Config)) *world {
 	t.Helper()

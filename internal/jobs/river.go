@@ -49,7 +49,17 @@ type riverEngine[TTx any] struct {
 	client   *river.Client[TTx]
 }
 
+// local is a driver for the only process there is: jobs are announced in memory, where River on SQLite would write
+// each announcement into a table and look for it every 50 ms.
+type local[TTx any] struct{ riverdriver.Driver[TTx] }
+
+func (local[TTx]) SupportsListener() bool     { return false }
+func (local[TTx]) SupportsListenNotify() bool { return false }
+
 func newEngine[TTx any](driver riverdriver.Driver[TTx], q *Queue) (engine, error) {
+	if q.Sole {
+		driver = local[TTx]{driver}
+	}
 	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: q.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("set up job queue: %w", err)
@@ -59,10 +69,12 @@ func newEngine[TTx any](driver riverdriver.Driver[TTx], q *Queue) (engine, error
 		return nil, fmt.Errorf("set up job queue: %w", err)
 	}
 	client, err := river.NewClient(driver, &river.Config{
-		Logger:     q.Logger,
-		Queues:     map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: q.Workers}},
-		Workers:    workers,
-		JobTimeout: -1, // a trial's deadline is part of its verdict, so the worker sets it
+		Logger:  q.Logger,
+		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: q.Workers}},
+		Workers: workers,
+		// A trial takes some tenths of a second, so River's 100 ms between two fetches would be felt.
+		FetchCooldown: 5 * time.Millisecond,
+		JobTimeout:    -1, // a trial's deadline is part of its verdict, so the worker sets it
 		// Longer than any trial and the time in which its verdict is written.
 		RescueStuckJobsAfter:        q.Timeout + finishFor + time.Minute,
 		CompletedJobRetentionPeriod: time.Hour,

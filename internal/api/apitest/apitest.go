@@ -10,7 +10,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -165,11 +167,35 @@ func (s *Service) Stop(ctx context.Context) error {
 	return errors.Join(s.http.Stop(ctx), s.Queue.Stop(ctx), s.Store.Close())
 }
 
+// migrated is an empty database with its schema: making one takes longer than most tests.
+var migrated = sync.OnceValues(func() (content []byte, err error) {
+	dir, err := os.MkdirTemp("", "crisol-apitest-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	s, err := Run(context.Background(), Flow{}, Config{Dir: dir})
+	if err == nil {
+		err = s.Stop(context.Background())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, "crisol.db"))
+})
+
 // Start starts a service that ends with the test.
 func Start(t testing.TB, v jobs.Validator, c Config) *Service {
 	t.Helper()
 	if c.Dir == "" {
 		c.Dir = t.TempDir()
+		fresh, err := migrated()
+		if err == nil {
+			err = os.WriteFile(filepath.Join(c.Dir, "crisol.db"), fresh, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	s, err := Run(t.Context(), v, c)
 	if err != nil {
