@@ -70,7 +70,7 @@ func unpack(file, dir string) error {
 	}
 	defer root.Close()
 	u := unpacker{root: root}
-	if strings.HasSuffix(file, ".zip") {
+	if strings.HasSuffix(file, ".zip") || strings.HasSuffix(file, ".jar") {
 		err = u.zip(file)
 	} else {
 		err = u.tar(file)

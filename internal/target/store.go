@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"crisol"
+	"crisol/internal/sandbox"
 )
 
 // Options adjust a Store. The zero value is the default.
@@ -40,7 +41,7 @@ type Options struct {
 	Python string
 	// GoPackages are what the layer under every Go tree holds compiled; nil means std, the whole standard library.
 	GoPackages []string
-	// Own gives a finished tree to the user that the sandbox runs as; nil leaves the owner.
+	// Own gives a finished tree to the user that the sandbox runs as; nil means sandbox.Own.
 	Own func(dir string) error
 	// Now is the clock that orders entries by last use; nil means time.Now.
 	Now func() time.Time
@@ -97,7 +98,7 @@ func (s *Store) defaults() {
 		s.maxBytes = defaultMaxBytes
 	}
 	if s.own == nil {
-		s.own = func(string) error { return nil }
+		s.own = sandbox.Own
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -187,6 +188,10 @@ func (s *Store) ecosystem(name string) ecosystem {
 		return pypi{s}
 	case "golang":
 		return golang{s}
+	case "maven":
+		return maven{s}
+	case "cargo":
+		return cargo{s}
 	}
 	panic("no ecosystem " + name) // the purl was parsed
 }
