@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -277,12 +276,8 @@ func lockFolder(cmd *cobra.Command, targets *target.Store, folder string) error 
 		if err != nil {
 			return err
 		}
-		dir := filepath.Join(folder, "lock", side)
-		if err := os.RemoveAll(dir); err != nil {
-			return crisol.Errorf(crisol.KindInfrastructure, "write the lock: %w", err)
-		}
-		if err := writeFiles(dir, files); err != nil {
-			return crisol.Errorf(crisol.KindInfrastructure, "write the lock: %w", err)
+		if err := scenario.WriteLock(folder, side, files); err != nil {
+			return err
 		}
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is locked\n", s.ID)
@@ -295,30 +290,15 @@ func lockSides(s *scenario.Scenario) map[string]string {
 	for i, fix := range s.Target.Incomplete {
 		sides[fmt.Sprintf("incomplete-%d", i)] = fix.Package
 	}
+	if s.Target.Decoy != nil {
+		sides["decoy"] = s.Target.Decoy.Package
+	}
 	for side, purl := range sides {
 		if purl == "" {
 			delete(sides, side)
 		}
 	}
 	return sides
-}
-
-func writeFiles(dir string, files map[string][]byte) error {
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, files[name], 0o644); err != nil { //nolint:gosec // a lock is meant to be read by all
-			return err
-		}
-	}
-	return nil
 }
 
 func printJSON(cmd *cobra.Command, value any) error {
