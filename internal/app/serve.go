@@ -71,6 +71,9 @@ func (v validator) Check(ctx context.Context, r crisol.Request) (store.Accepted,
 		return accepted, nil
 	}
 	accepted.ScenarioID, accepted.ScenarioDigest = plan.Scenario.ID, plan.Scenario.Digest
+	if !v.app.Arena.Prepared(plan.Scenario) {
+		return accepted, nil // fetching the target takes too long for an answer: the trial will tell
+	}
 	return accepted, v.app.Arena.Applies(ctx, plan.Scenario, plan.Patch)
 }
 

@@ -23,6 +23,8 @@ import (
 type Arena interface {
 	Run(context.Context, wargame.Order) (wargame.Report, error)
 	SelfTest(context.Context, *scenario.Scenario, wargame.SelfTestOptions) (wargame.SelfTest, error)
+	// Applies refuses a patch that doesn't apply to the scenario's target.
+	Applies(context.Context, *scenario.Scenario, *diff.Patch) error
 }
 
 // Library finds scenarios.
@@ -65,6 +67,13 @@ func (f *Flow) Validate(ctx context.Context, o Order) (crisol.Validation, error)
 	defer cancel()
 	if o.Risk == 0 {
 		o.Risk = certify.DefaultRisk
+	}
+	if o.Candidate.Patch != nil {
+		// Before the self-test, which may take a while: bad input is told at once. Whatever else goes wrong here goes
+		// wrong in the trial again, where it is evidence.
+		if err := f.Arena.Applies(bounded, o.Scenario, o.Candidate.Patch); crisol.KindOf(err) == crisol.KindInput && err != nil {
+			return crisol.Validation{}, err
+		}
 	}
 	o.SelfTest = f.selfTest(bounded, o)
 	if err := ctx.Err(); err != nil {

@@ -57,11 +57,16 @@ func (a *Arena) patched(ctx context.Context, s *scenario.Scenario, vulnerable si
 	return patched, words, nil
 }
 
-// Applies says early what a trial would refuse anyway: a patch that does not apply to the scenario's target. Where the
-// target has not been prepared yet it can't tell, and returns nil.
+// Prepared says whether a trial of the scenario would find its target in the cache.
+func (a *Arena) Prepared(s *scenario.Scenario) bool {
+	want, err := spec(s)
+	return err == nil && a.Targets.Cached(want)
+}
+
+// Applies says early what a trial would refuse anyway: a patch that doesn't apply to the scenario's target.
 func (a *Arena) Applies(ctx context.Context, s *scenario.Scenario, patch *diff.Patch) error {
 	want, err := spec(s)
-	if err != nil || !a.Targets.Cached(want) {
+	if err != nil {
 		return err
 	}
 	tree, err := a.Targets.Prepare(ctx, want)
