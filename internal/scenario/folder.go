@@ -184,6 +184,9 @@ func (r *reader) nearestFile(name string, in runsIn) string {
 		} else if rest, ok := strings.CutPrefix(file, in.dir+"/"); ok {
 			among = append(among, rest)
 		}
+		if rest, ok := strings.CutPrefix(file, in.or+"/"); ok && in.or != "" {
+			among = append(among, rest)
+		}
 	}
 	return nearest(name, among)
 }

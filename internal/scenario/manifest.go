@@ -113,7 +113,7 @@ func (r *reader) targetOf(n *yaml.Node, where string) Target {
 		}
 	}
 	r.target = t
-	r.unhidden(n, t)
+	r.unhidden(n)
 	return t
 }
 
@@ -292,14 +292,26 @@ func (r *reader) limits(n *yaml.Node, where string) Limits {
 	return l
 }
 
-// roots names, for each ecosystem, the folder at /work in which the target's tree arrives.
-var roots = map[string]string{"npm": "node_modules", "pypi": "site-packages", "golang": "target", "maven": "target", "cargo": "target"}
+// roots names, for each ecosystem, the folders at /work in which the target and what it needs arrive.
+var roots = map[string][]string{
+	"npm": {"node_modules"}, "pypi": {"site-packages"}, "golang": {"target", ".cache"}, "maven": {"target", "lib"}, "cargo": {"crate", "vendor"},
+}
+
+// arriving lists the folders at /work that the target's preparation fills; none for a directory.
+func (r *reader) arriving() []string {
+	ecosystem, err := target.Ecosystem(r.target.Package)
+	if err != nil {
+		return nil
+	}
+	return roots[ecosystem]
+}
 
 // unhidden refuses a folder that would be laid over the target's own tree and so hide what is under trial.
-func (r *reader) unhidden(n *yaml.Node, t Target) {
-	ecosystem, err := target.Ecosystem(t.Package)
-	if root := roots[ecosystem]; err == nil && r.folder.dirs[root] {
-		r.report(n, "the folder's %s/ would be laid over the target's own: take it away", root)
+func (r *reader) unhidden(n *yaml.Node) {
+	for _, root := range r.arriving() {
+		if r.folder.dirs[root] {
+			r.report(n, "the folder's %s/ would be laid over the target's own: take it away", root)
+		}
 	}
 }
 
@@ -316,8 +328,8 @@ func inTarget(t Target) runsIn { return runsIn{dir: t.Dir, ours: t.Dir != ""} }
 var (
 	scripts = []string{".js", ".mjs", ".cjs", ".ts", ".py", ".java", ".jar", ".go", ".c", ".cc", ".cpp", ".rs", ".sh", ".rb", ".pl", ".php"}
 	data    = []string{".json", ".txt", ".html", ".xml", ".yaml", ".yml", ".csv", ".svg", ".bin", ".dat", ".zip", ".tar", ".gz", ".png", ".pdf", ".md"}
-	// arriving are folders at /work that are filled by the target's preparation or its build.
-	arriving = []string{"node_modules", "site-packages", "target", "bin"}
+	// builtIn are folders at /work that a build fills.
+	builtIn = []string{"bin", "classes"}
 )
 
 // script looks whether an argument that names a script, or a data file by its path, is there to be run.
@@ -332,7 +344,8 @@ func (r *reader) script(n *yaml.Node, in runsIn) {
 	at := path.Join(in.dir, name)
 	first, _, _ := strings.Cut(at, "/")
 	built := len(r.target.Build) > 0 && r.target.Dir != "" && overlap(at, r.target.Dir)
-	if slices.Contains(arriving, first) || built || r.folder.files[at] || r.kitLays[at] || in.or != "" && r.folder.files[path.Join(in.or, name)] {
+	if slices.Contains(builtIn, first) || slices.Contains(r.arriving(), first) || built || r.folder.files[at] || r.kitLays[at] ||
+		in.or != "" && r.folder.files[path.Join(in.or, name)] {
 		return
 	}
 	r.reportNear(n, r.nearestFile(name, in), "missing file %s", quote(name))

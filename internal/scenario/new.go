@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"text/template"
@@ -106,8 +107,19 @@ func (o NewOptions) values(dir, id string) (starter, error) {
 	if err != nil {
 		return none, err
 	}
-	v.Package, v.Reference, v.Name, v.Import = pkg.String(), fixed.String(), pkg.Name, importName(pkg)
+	v.Package, v.Reference = asWritten(o.Package, pkg), asWritten(o.Reference, fixed)
+	v.Name, v.Import = pkg.Name, importName(pkg)
 	return v, nil
+}
+
+var plainPurl = regexp.MustCompile(`^[A-Za-z0-9:/@._~+%!-]+$`)
+
+// asWritten keeps a purl as it was given, which reads better than its canonical form (pkg:npm/%40scope/name).
+func asWritten(purl string, p target.Package) string {
+	if plainPurl.MatchString(purl) {
+		return purl
+	}
+	return p.String()
 }
 
 // folderWord names a folder so that it is never taken for an id of the library.
