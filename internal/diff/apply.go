@@ -404,10 +404,11 @@ func (e *edit) newline(eol ending) {
 	e.open = false
 }
 
-// apply writes the old content up to the hunk, and the hunk's new side.
+// apply writes the old content up to the hunk, and the hunk's new side up to the last change.
 func (e *edit) apply(h Hunk, at int, mended bool) error {
 	p := h.pattern()
 	end := at + len(p.old)
+	body := h.Lines[:len(h.Lines)-p.trail]
 	convert, err := e.ending(h, at, end, mended)
 	if err != nil {
 		return err
@@ -418,10 +419,10 @@ func (e *edit) apply(h Hunk, at int, mended bool) error {
 		seam = e.text.ending(0, e.text.len())
 	}
 	e.emit(e.text.raw(e.copied, at), seam)
-	e.copied = end
+	e.copied = end - p.trail
 	line := at
 	_, last := h.lastLines()
-	for i, l := range h.Lines {
+	for i, l := range body {
 		switch l.Op {
 		case ' ':
 			e.emit(e.text.raw(line, line+1), seam)

@@ -179,6 +179,8 @@ var applied = []struct {
 	{"equally near, the later one wins", tree{"x": "x\na\nx\nx\nx\na\nx\n"}, "--- a/x\n+++ b/x\n@@ -4 +4 @@\n-a\n+B\n", tree{"x": "x\na\nx\nx\nx\nB\nx\n"}, "+2"},
 	{"cut off by the end of the file", tree{"x": "a\nb\nq\na\nb\n"}, "--- a/x\n+++ b/x\n@@ -1,2 +1,3 @@\n a\n b\n+c\n", tree{"x": "a\nb\nq\na\nb\nc\n"}, "+3"},
 	{"cut off by the start of the file", tree{"x": "a\nb\nq\na\nb\n"}, "--- a/x\n+++ b/x\n@@ -1,2 +1,3 @@\n+c\n a\n b\n", tree{"x": "c\na\nb\nq\na\nb\n"}, ""},
+	{"cut off, and elsewhere", tree{"x": "0\n0\na\nb\n0\n"}, "--- a/x\n+++ b/x\n@@ -1,2 +1,3 @@\n a\n b\n+c\n", tree{"x": "0\n0\na\nb\nc\n0\n"}, "+2"},
+	{"hunks that share context", tree{"x": "a\nb\nc\n"}, "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n-a\n+A\n b\n@@ -2,2 +2,2 @@\n b\n-c\n+C\n", tree{"x": "A\nb\nC\n"}, ""},
 	{"less context than usual", tree{"x.js": ten}, "--- a/x.js\n+++ b/x.js\n@@ -3,3 +3,3 @@\n three\n four\n-five\n+FIVE\n", tree{"x.js": tenFive}, ""},
 	{"the second hunk follows the first", tree{"x": "0\n0\n0\n" + ten}, "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n-one\n+ONE\n two\n@@ -9,2 +9,2 @@\n nine\n-ten\n+TEN\n",
 		tree{"x": "0\n0\n0\n" + strings.NewReplacer("one", "ONE", "ten", "TEN").Replace(ten)}, "hunk 2 is found +3"},

@@ -237,11 +237,11 @@ func (s *section) convert(op Op, fragments []*gitdiff.TextFragment) ([]Hunk, err
 			return nil, bad(h.Line, "%w", err)
 		}
 		if h.index() < end {
-			return nil, crisol.WithHint(bad(h.Line, "the hunk begins at line %d, before the one above it ends", h.OldStart),
-				"hunks of a file stand in the order of its lines and don't overlap")
+			return nil, crisol.WithHint(bad(h.Line, "the hunk begins at line %d, before the change above it ends", h.OldStart),
+				"hunks of a file stand in the order of its lines, and share context at most")
 		}
 		old, _ := h.counts()
-		end = h.index() + old
+		end = h.index() + old - h.pattern().trail
 		hunks = append(hunks, h)
 	}
 	switch {

@@ -90,10 +90,12 @@ func (h Hunk) endings() (old, all ending) {
 	return old, all
 }
 
-// errNowhere: the hunk's old lines are nowhere in the file. errCostly: finding out took too long.
+// errNowhere: the hunk's old lines are nowhere in the file. errAmbiguous: they are in several places, and the hunk has
+// too little context to choose. errCostly: finding out took too long.
 var (
-	errNowhere = errors.New("its lines are not in the file")
-	errCostly  = errors.New("too many places in the file look alike, finding the right one takes too long")
+	errNowhere   = errors.New("its lines are not in the file")
+	errAmbiguous = errors.New("its lines are not where it says, and in several other places: give as many lines of context after the change as before it")
+	errCostly    = errors.New("too many places in the file look alike, finding the right one takes too long")
 )
 
 // budget bounds the comparisons of one Apply, in units of about a line.
@@ -102,7 +104,7 @@ type budget int64
 // placer finds where the hunks of one file belong.
 type placer struct {
 	text   text
-	frozen int // lines before this one are settled
+	frozen int // lines before this one are settled; the context at a hunk's end may be the next one's too
 	drift  int // by how much the last hunk was moved
 	left   *budget
 }
@@ -143,7 +145,7 @@ func (pl *placer) place(h Hunk) (at int, mended bool, err error) {
 		at, err = pl.find(p, guess, mended)
 		if err == nil {
 			pl.drift = at - h.index()
-			pl.frozen = at + len(p.old)
+			pl.frozen = at + len(p.old) - p.trail
 			return at, mended, nil
 		}
 		if !errors.Is(err, errNowhere) {
@@ -153,38 +155,66 @@ func (pl *placer) place(h Hunk) (at int, mended bool, err error) {
 	return 0, false, err
 }
 
-// find searches as GNU patch does without fuzz. A hunk with less context on one side than on the other was cut off by
-// the start or the end of its file and is looked for there first; then comes the announced place, and then the nearest
-// one, the one further down where two are equally near.
+// find searches as GNU patch does without fuzz: at the announced place, then at the nearest one, the one further down
+// where two are equally near. A hunk with less context on one side than on the other was cut off by the start or the
+// end of its file and belongs there; hunks written by hand are often cut anywhere, so it is taken at the announced place
+// too, and elsewhere if there is one such place only.
 func (pl *placer) find(p pattern, guess int, mended bool) (int, error) {
 	low, high := pl.frozen, pl.text.len()-len(p.old)
-	if len(p.old) == 0 {
-		if guess < low || guess > high || !pl.match(p, guess, mended) {
+	fits := func(at int) bool { return at >= low && at <= high && pl.match(p, at, mended) }
+	switch {
+	case len(p.old) == 0:
+		if !fits(guess) {
 			return 0, errNowhere
 		}
 		return guess, nil
-	}
-	if high < low {
-		return 0, errNowhere
-	}
-	if p.leading < p.trail && guess <= 0 && low == 0 && pl.match(p, 0, mended) {
-		return 0, nil
-	}
-	if p.trail < p.leading && pl.match(p, high, mended) {
-		return high, nil
+	case p.leading < p.trail && guess <= 0:
+		return pl.findCut(fits, []int{0, guess}, low, high)
+	case p.trail < p.leading:
+		return pl.findCut(fits, []int{high, guess}, low, high)
 	}
 	for away := max(0, low-guess, guess-high); guess-away >= low || guess+away <= high; away++ {
-		if at := guess + away; at >= low && at <= high && pl.match(p, at, mended) {
-			return at, nil
+		for _, at := range []int{guess + away, guess - away} {
+			if fits(at) {
+				return at, nil
+			}
 		}
-		if at := guess - away; away > 0 && at >= low && at <= high && pl.match(p, at, mended) {
-			return at, nil
-		}
-		if *pl.left--; *pl.left < 0 {
+		if pl.spent() {
 			return 0, errCostly
 		}
 	}
 	return 0, errNowhere
+}
+
+// findCut takes the first of some places that fits, or else the only one between low and high.
+func (pl *placer) findCut(fits func(at int) bool, first []int, low, high int) (int, error) {
+	for _, at := range first {
+		if fits(at) {
+			return at, nil
+		}
+	}
+	found := -1
+	for at := low; at <= high; at++ {
+		if fits(at) {
+			if found >= 0 {
+				return 0, errAmbiguous
+			}
+			found = at
+		}
+		if pl.spent() {
+			return 0, errCostly
+		}
+	}
+	if found < 0 {
+		return 0, errNowhere
+	}
+	return found, nil
+}
+
+// spent takes the cost of looking at one place off the budget, and says whether it is used up.
+func (pl *placer) spent() bool {
+	*pl.left--
+	return *pl.left < 0
 }
 
 // match compares the pattern with the file at a line.
