@@ -27,7 +27,7 @@ func (c cargo) resolve(ctx context.Context, pkgs []Package, scratch string) (map
 	if err := emptyLibrary(scratch); err != nil {
 		return nil, err
 	}
-	if _, err := c.run(ctx, scratch, "generate-lockfile"); err != nil {
+	if err := c.run(ctx, scratch, append(userCargo(), "generate-lockfile")...); err != nil {
 		return nil, err
 	}
 	return readLock(os.DirFS(scratch), c.locks(), pkgs[0].String())
@@ -52,9 +52,6 @@ func emptyLibrary(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "src", "lib.rs"), nil, 0o644)
 }
 
-// exactRequirement is a line of the manifest's dependencies.
-var exactRequirement = regexp.MustCompile(`(?m)^([A-Za-z0-9_-]+) = "=([^"]+)"$`)
-
 const vendored = `[source.crates-io]
 replace-with = "vendored"
 
@@ -66,13 +63,11 @@ offline = true
 `
 
 func (c cargo) install(ctx context.Context, pkgs []Package, lock map[string][]byte, dir, _ string) (record, error) {
-	manifest := string(lock["Cargo.toml"])
-	versions := map[string]string{}
-	for _, m := range exactRequirement.FindAllStringSubmatch(manifest, -1) {
-		versions[m[1]] = m[2]
-	}
-	if err := exactly(pkgs, versions, "Cargo.toml"); err != nil {
-		return record{}, err
+	// Nothing but what resolve writes is accepted: a manifest can name directories, repositories and build scripts.
+	manifest := cargoManifest(pkgs)
+	if string(lock["Cargo.toml"]) != manifest {
+		err := crisol.Errorf(crisol.KindInput, "lock: Cargo.toml is not the one of %s", pkgs[0])
+		return record{}, crisol.WithHint(err, "%s", hintLock)
 	}
 	for name, text := range lock {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
@@ -83,7 +78,7 @@ func (c cargo) install(ctx context.Context, pkgs []Package, lock map[string][]by
 		return record{}, err
 	}
 	// cargo checks every crate against Cargo.lock as it unpacks it.
-	if _, err := c.run(ctx, dir, "vendor", "--locked", "--versioned-dirs"); err != nil {
+	if err := c.run(ctx, dir, append(userCargo(), "vendor", "--locked", "--versioned-dirs")...); err != nil {
 		return record{}, err
 	}
 	if err := c.place(ctx, pkgs[0], manifest, dir); err != nil {
@@ -113,22 +108,26 @@ func (c cargo) place(ctx context.Context, target Package, manifest, dir string) 
 		return err
 	}
 	// Cargo.lock must say now that the target comes from a path. metadata resolves and runs no build script.
-	_, err := c.run(ctx, dir, "metadata", "--offline", "--format-version=1", "--quiet")
-	return err
+	return c.run(ctx, dir, "metadata", "--offline", "--format-version=1", "--quiet")
 }
 
-// run runs cargo with a home of the store's own. The user's configuration, which may name another registry, is read too.
-func (c cargo) run(ctx context.Context, dir string, args ...string) ([]byte, error) {
-	argv := []string{"cargo"}
+// userCargo is the user's configuration of cargo, which may name another registry, as an option.
+func userCargo() []string {
 	home := os.Getenv("CARGO_HOME")
 	if home == "" {
 		home = filepath.Join(os.Getenv("HOME"), ".cargo")
 	}
 	if config := filepath.Join(home, "config.toml"); exists(config) {
-		argv = append(argv, "--config", config)
+		return []string{"--config", config}
 	}
+	return nil
+}
+
+// run runs cargo with a home of the store's own.
+func (c cargo) run(ctx context.Context, dir string, args ...string) error {
 	env := []string{"CARGO_HOME=" + c.s.path("clients", "cargo"), "CARGO_TERM_COLOR=never"}
-	return c.s.client.run(ctx, job{tool: "cargo", dir: dir, env: env, args: append(argv, args...), symptoms: cargoSymptoms})
+	_, err := c.s.client.run(ctx, job{tool: "cargo", dir: dir, env: env, args: append([]string{"cargo"}, args...), symptoms: cargoSymptoms})
+	return err
 }
 
 var cargoSymptoms = []symptom{

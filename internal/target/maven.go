@@ -57,20 +57,16 @@ func (m maven) resolve(ctx context.Context, pkgs []Package, scratch string) (map
 	if err != nil {
 		return nil, err
 	}
-	// The sources are asked for alone: a release without them is an error of its own.
-	source := mavenArtifact(pkgs[0], sources)
+	arts = append(arts, mavenArtifact(pkgs[0], sources))
 	jars := filepath.Join(scratch, "jars")
-	if err := m.copy(ctx, []artifact{source}, scratch, jars); err != nil {
+	if err := m.copy(ctx, arts, scratch, jars); err != nil {
 		if crisol.KindOf(err) == crisol.KindNotFound {
 			return nil, crisol.WithHint(err, "only a release whose sources are in the registry can be patched")
 		}
 		return nil, err
 	}
-	if err := m.copy(ctx, arts, scratch, jars); err != nil {
-		return nil, err
-	}
 	var lines []string
-	for _, a := range append(arts, source) {
+	for _, a := range arts {
 		sum, err := fileSum(filepath.Join(jars, a.file()))
 		if err != nil {
 			return nil, err
@@ -283,6 +279,7 @@ func (m maven) run(ctx context.Context, dir, goal string, args ...string) error 
 	}
 	defer lock.Close()
 	args = append([]string{"mvn", "--batch-mode", "--no-transfer-progress", "--update-snapshots", "--strict-checksums",
+		"-Daether.connector.connectTimeout=15000", "-Daether.connector.requestTimeout=60000",
 		"-Dstyle.color=never", "-Dmaven.repo.local=" + m.s.path("clients", "maven"), goal}, args...)
 	_, err = m.s.client.run(ctx, job{tool: "mvn", dir: dir, args: args, symptoms: mavenSymptoms})
 	return err

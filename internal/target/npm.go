@@ -1,6 +1,7 @@
 package target
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"crisol"
 )
@@ -28,12 +30,16 @@ type npmPackage struct {
 	Dependencies map[string]string `json:"dependencies"`
 }
 
-func (n npm) resolve(ctx context.Context, pkgs []Package, scratch string) (map[string][]byte, error) {
+func npmManifest(pkgs []Package) npmPackage {
 	p := npmPackage{Name: "work", Version: "0.0.0", Private: true, Dependencies: map[string]string{}}
 	for _, pkg := range pkgs {
 		p.Dependencies[pkg.Name] = pkg.Version
 	}
-	text, err := json.MarshalIndent(p, "", "  ")
+	return p
+}
+
+func (n npm) resolve(ctx context.Context, pkgs []Package, scratch string) (map[string][]byte, error) {
+	text, err := json.MarshalIndent(npmManifest(pkgs), "", "  ")
 	if err != nil {
 		return nil, err
 	}
@@ -47,11 +53,7 @@ func (n npm) resolve(ctx context.Context, pkgs []Package, scratch string) (map[s
 }
 
 func (n npm) install(ctx context.Context, pkgs []Package, lock map[string][]byte, dir, _ string) (record, error) {
-	var p npmPackage
-	if err := json.Unmarshal(lock["package.json"], &p); err != nil {
-		return record{}, crisol.WithHint(crisol.Errorf(crisol.KindInput, "lock: package.json: %w", err), "%s", hintLock)
-	}
-	if err := exactly(pkgs, p.Dependencies, "package.json"); err != nil {
+	if err := checkNpmLock(pkgs, lock); err != nil {
 		return record{}, err
 	}
 	for name, text := range lock {
@@ -73,18 +75,68 @@ func (n npm) install(ctx context.Context, pkgs []Package, lock map[string][]byte
 	return rec, nil
 }
 
+// npmLock is the part of package-lock.json that is checked here.
+type npmLock struct {
+	Packages map[string]struct {
+		Resolved  string
+		Integrity string
+		Link      bool
+		InBundle  bool
+	}
+}
+
+// checkNpmLock accepts a lock of exactly pkgs, in which every package comes from the registry and is known by its hash: a
+// lock comes with a scenario, and a scenario may come from a stranger.
+func checkNpmLock(pkgs []Package, lock map[string][]byte) error {
+	bad := func(file, format string, args ...any) error {
+		err := crisol.Errorf(crisol.KindInput, "lock: "+file+": "+format, args...)
+		return crisol.WithHint(err, "%s", hintLock)
+	}
+	var p npmPackage
+	d := json.NewDecoder(bytes.NewReader(lock["package.json"]))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		return bad("package.json", "%w", err)
+	}
+	if err := exactly(pkgs, p.Dependencies, "package.json"); err != nil {
+		return err
+	}
+	if len(p.Dependencies) != len(pkgs) {
+		return bad("package.json", "it names %d packages where the target has %d", len(p.Dependencies), len(pkgs))
+	}
+	var l npmLock
+	if err := json.Unmarshal(lock["package-lock.json"], &l); err != nil {
+		return bad("package-lock.json", "%w", err)
+	}
+	for where, entry := range l.Packages {
+		switch {
+		case where == "" || entry.InBundle:
+		case entry.Link || entry.Resolved != "" && !strings.HasPrefix(entry.Resolved, "https://") && !strings.HasPrefix(entry.Resolved, "http://"):
+			return bad("package-lock.json", "%s does not come from the registry", where)
+		case entry.Integrity == "":
+			return bad("package-lock.json", "%s has no integrity", where)
+		}
+	}
+	return nil
+}
+
 // run runs npm in dir. Whatever the user's configuration says, no script of a package runs, and a lock names no registry.
 func (n npm) run(ctx context.Context, dir string, args ...string) error {
 	args = append([]string{"npm"}, append(args, "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier",
 		"--no-progress", "--loglevel=error", "--logs-max=0", "--install-strategy=hoisted", "--lockfile-version=3",
-		"--omit-lockfile-registry-resolved", "--cache="+n.s.path("clients", "npm"))...)
+		"--omit-lockfile-registry-resolved", "--fetch-timeout=60000", "--git="+noGit, "--cache="+n.s.path("clients", "npm"))...)
 	_, err := n.s.client.run(ctx, job{tool: "npm", dir: dir, args: args, symptoms: npmSymptoms})
 	return err
 }
 
+// noGit stands where npm looks for git, so that a dependency from a repository is an error: its content has no hash.
+const noGit = "/nonexistent/git"
+
 var npmSymptoms = []symptom{
 	{regexp.MustCompile(`code E404`), crisol.KindNotFound, "no such package", hintVersion},
 	{regexp.MustCompile(`code ETARGET`), crisol.KindNotFound, "no such version", hintVersion},
+	{regexp.MustCompile(regexp.QuoteMeta(noGit) + `|code ENOGIT|syscall spawn git`), crisol.KindInput, "a package comes from a git repository, not from the registry",
+		"choose a version whose dependencies are all in the registry"},
 	{regexp.MustCompile(`code EINTEGRITY`), crisol.KindInput, "a package is not the one that the lock names", hintLock},
 	{regexp.MustCompile(`code EUSAGE|code EJSONPARSE`), crisol.KindInput, "the lock files are damaged or don't belong together", hintLock},
 	{regexp.MustCompile(`code ERESOLVE`), crisol.KindInput, "the packages don't go together",

@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"crisol"
-	"crisol/internal/sandbox"
 )
 
 // Options adjust a Store. The zero value is the default.
@@ -41,7 +40,7 @@ type Options struct {
 	Python string
 	// GoPackages are what the layer under every Go tree holds compiled; nil means std, the whole standard library.
 	GoPackages []string
-	// Own gives a finished tree to the user that the sandbox runs as; nil means sandbox.Own.
+	// Own gives a finished tree to the user that the sandbox runs as; nil leaves the owner.
 	Own func(dir string) error
 	// Now is the clock that orders entries by last use; nil means time.Now.
 	Now func() time.Time
@@ -98,7 +97,7 @@ func (s *Store) defaults() {
 		s.maxBytes = defaultMaxBytes
 	}
 	if s.own == nil {
-		s.own = sandbox.Own
+		s.own = func(string) error { return nil }
 	}
 	if s.now == nil {
 		s.now = time.Now

@@ -28,7 +28,8 @@ type Tree struct {
 	// Extra are further layers to lay under Dir, shared by many targets (a warm compiler cache).
 	Extra []string
 	// Root is where the target's own tree lies, relative to Dir: what $TARGET names and a patch's paths are relative
-	// to. npm: node_modules/NAME. PyPI: site-packages. Go, Maven, crates: target. A directory: its name.
+	// to. npm: node_modules/NAME. PyPI: site-packages. Go and Maven: target. Crates: crate, for target is where cargo
+	// builds. A directory: its name.
 	Root string
 	// Env is what the ecosystem's runtime needs to find the tree (PYTHONPATH, GOFLAGS, ...), for paths under /work.
 	Env []string
