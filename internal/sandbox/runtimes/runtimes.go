@@ -15,6 +15,7 @@ import (
 	"crisol"
 	"crisol/internal/sandbox"
 	"crisol/internal/sandbox/bwrap"
+	"crisol/internal/sandbox/oci"
 	"crisol/internal/sandbox/stage"
 )
 
@@ -25,7 +26,7 @@ type Options struct {
 }
 
 // Names are the runtimes in the order in which auto tries them.
-func Names() []string { return []string{"bwrap"} }
+func Names() []string { return []string{"bwrap", "crun", "runc", "runsc"} }
 
 // closing is a Runtime with the Host that it alone uses.
 type closing struct {
@@ -68,7 +69,10 @@ func Open(ctx context.Context, name string, o Options) (sandbox.Runtime, error) 
 }
 
 func open(name string, host *stage.Host) (sandbox.Runtime, error) {
-	return bwrap.New(host)
+	if name == bwrap.Name {
+		return bwrap.New(host)
+	}
+	return oci.New(name, host)
 }
 
 // Finding is what Survey found of one runtime.

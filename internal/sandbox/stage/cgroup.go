@@ -32,6 +32,12 @@ type hierarchy struct {
 // groupsName is the directory below Crisol's own group in which those of its runs lie.
 const groupsName = "crisol-runs"
 
+// NestedGroup names a cgroup that a runtime makes for itself in a run's.
+func NestedGroup(name string) string { return nestedPrefix + name }
+
+// nestedPrefix begins the names of groups that runtimes make.
+const nestedPrefix = "crisol-nested-"
+
 // controllers are those that bound a run. In v2 the processor's time is counted without one.
 var controllers = []string{"memory", "pids", "cpuacct"}
 

@@ -63,7 +63,7 @@ func (m *mounted) skeleton(sys system) error {
 	if err := unix.Mount(m.root, m.root, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("bind the root: %w", err)
 	}
-	names := []string{"etc", "proc", "dev", "tmp", "work"}
+	names := []string{"etc", "proc", "dev", "dev/shm", "tmp", "work"}
 	for _, dir := range sys.dirs {
 		names = append(names, dir[1:])
 	}

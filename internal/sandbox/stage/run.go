@@ -51,7 +51,7 @@ type Scene struct {
 
 	Stdin          *os.File // nil for none
 	Stdout, Stderr *os.File
-	// Inside is the directory of the run's cgroup below a controller's mount, or "".
+	// Inside is the name of the run's cgroup, or "".
 	Inside string
 
 	began func()
@@ -88,8 +88,17 @@ type Process struct {
 func (p *Process) kill() {
 	if p.InitFD >= 0 {
 		_ = unix.PidfdSendSignal(p.InitFD, unix.SIGKILL, nil, 0)
+		_ = p.Cmd.Process.Kill()
+		return
 	}
-	_ = p.Cmd.Process.Kill()
+	// The runtime waits for the first process of its namespace, which the kernel lets go only after all others.
+	inner := children(p.Cmd.Process.Pid)
+	for _, pid := range inner {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if len(inner) == 0 {
+		_ = p.Cmd.Process.Kill()
+	}
 }
 
 // wait waits for the runtime and then for the namespace's first process, which dies last of its namespace.

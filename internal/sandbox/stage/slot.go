@@ -106,6 +106,10 @@ func (s *slot) enter() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("make the slot's mounts private: %w", err)
 	}
+	if s.host.groups.version == 1 {
+		// crun refuses to work where v2 is mounted beside v1 and has a controller. Nothing here needs it.
+		_ = unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH)
+	}
 	if err := unix.Mount("crisol", stageDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0711,size=64m"); err != nil {
 		return fmt.Errorf("mount the slot's directory: %w", err)
 	}
