@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,7 +112,7 @@ func TestEverything(t *testing.T) {
 	if *all[0].Exit != 1 || all[0].Stderr.Contains != "12" || all[1].Not.Stdout.Matches != "^no$" {
 		t.Errorf("%+v", all[:2])
 	}
-	if h := all[2].HTTP; h.Method != "POST" || h.URL != "http://127.0.0.1:8080/../%/x?y#z" || h.Headers["X-One"] != "1" ||
+	if h := all[2].HTTP; h.Method != http.MethodPost || h.URL != "http://127.0.0.1:8080/../%/x?y#z" || h.Headers["X-One"] != "1" ||
 		h.Header["location"] != "^http" || h.Body != "a\nb" || h.Status != 200 || h.Matches != "<script>" || h.Lacks != "nothing" {
 		t.Errorf("%+v", h)
 	}
@@ -163,10 +164,6 @@ func TestFlood(t *testing.T) {
 	var problems Problems
 	if !errors.As(err, &problems) || len(problems) < 1000 || len(err.Error()) > 20_000 || !strings.Contains(err.Error(), "more problems") {
 		t.Errorf("%d problems, %d bytes", len(problems), len(err.Error()))
-	}
-	var one Problem
-	if !errors.As(err, &one) || one.Line != 1 {
-		t.Errorf("%+v", one)
 	}
 }
 

@@ -15,8 +15,8 @@ type Problem struct {
 	Nearest string `json:"nearest,omitempty"`
 }
 
-// Error renders `scenario.yaml:14: unknown key "oracel": did you mean "oracle"?`.
-func (p Problem) Error() string {
+// String renders `scenario.yaml:14: unknown key "oracel": did you mean "oracle"?`.
+func (p Problem) String() string {
 	var b strings.Builder
 	b.WriteString(p.File)
 	if p.Line > 0 {
@@ -30,7 +30,7 @@ func (p Problem) Error() string {
 }
 
 // Problems is all that is wrong with a scenario, in the order of the lines.
-type Problems []Problem
+type Problems []Problem //nolint:errname // it is a list that happens to be told as one error
 
 // shown bounds how many problems an error spells out.
 const shown = 40
@@ -39,21 +39,12 @@ const shown = 40
 func (p Problems) Error() string {
 	lines := make([]string, 0, min(len(p), shown)+1)
 	for _, problem := range p[:min(len(p), shown)] {
-		lines = append(lines, problem.Error())
+		lines = append(lines, problem.String())
 	}
 	if len(p) > shown {
 		lines = append(lines, fmt.Sprintf("and %d more problems", len(p)-shown))
 	}
 	return strings.Join(lines, "\n")
-}
-
-// Unwrap gives each problem to errors.As.
-func (p Problems) Unwrap() []error {
-	list := make([]error, len(p))
-	for i := range p {
-		list[i] = p[i]
-	}
-	return list
 }
 
 // nearest returns the choice with the least edit distance to word, or "" where none is near enough to be meant.
