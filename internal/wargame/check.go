@@ -59,6 +59,9 @@ func (a *Arena) strike(ctx context.Context, s *scenario.Scenario, on side, x sce
 	switch {
 	case err != nil:
 		got.words = err.Error()
+		if seen.run.Note != "" {
+			got.words += " (" + seen.run.Note + ")"
+		}
 		return got, nil
 	case finding.Holds:
 		got.fate, got.words = held, finding.Words
