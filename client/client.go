@@ -323,7 +323,7 @@ func (c *Client) once(ctx context.Context, method, path string, query url.Values
 		return after, crisol.WithHint(crisol.Errorf(crisol.KindInfrastructure, "%s %s: %w", method, target.Redacted(), err),
 			"is the service running? crisol serve starts it")
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read to its end, or is given up
+	defer response.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return -1, crisol.Errorf(crisol.KindInfrastructure, "%s %s: read answer: %w", method, path, err)

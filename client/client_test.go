@@ -147,7 +147,10 @@ func TestListWalksPages(t *testing.T) {
 	}); !slices.Equal(got, want[1:2]) {
 		t.Errorf("filtered: %v, want %v", got, want[1:2])
 	}
-	for range c.List(t.Context(), client.Filter{PageSize: 2}) {
+	for _, err := range c.List(t.Context(), client.Filter{PageSize: 2}) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // leaving early is fine
 	}
 	for _, err := range c.List(t.Context(), client.Filter{PageSize: 201}) {

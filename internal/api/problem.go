@@ -16,7 +16,7 @@ import (
 )
 
 // Problem is an error as RFC 9457 wants it told, with the hint, the kind and the request's id as further members.
-type Problem struct {
+type Problem struct { //nolint:errname // its name in /openapi.json
 	Type      string          `json:"type" doc:"Always about:blank: kind tells problems apart" example:"about:blank"`
 	Title     string          `json:"title" doc:"The status in words" example:"Unprocessable Entity"`
 	Status    int             `json:"status" example:"422"`
@@ -33,7 +33,7 @@ type ProblemDetail struct {
 	Location string `json:"location,omitempty" example:"body.patch_dif"`
 }
 
-// Error, GetStatus and ContentType make a Problem an error that huma renders as it is.
+// Error is the detail. With GetStatus and ContentType it makes a Problem an error that huma renders as it is.
 func (p *Problem) Error() string { return p.Detail }
 
 // GetStatus is the HTTP status.
@@ -47,10 +47,9 @@ const problemType = "application/problem+json"
 // retryAfter is what a 503 tells in Retry-After, in seconds.
 const retryAfter = "5"
 
-func (p *Problem) complete(ctx context.Context) *Problem {
+func (p *Problem) complete(ctx context.Context) {
 	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
 	p.RequestID = noteOf(ctx).requestID
-	return p
 }
 
 // write sends the problem where huma doesn't: before and beside its operations.
@@ -127,7 +126,8 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 	default:
 		return v, nil
 	}
-	return p.complete(ctx.Context()), nil
+	p.complete(ctx.Context())
+	return p, nil
 }
 
 // problemResponses documents statuses as problems.

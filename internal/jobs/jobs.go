@@ -40,7 +40,8 @@ type Validator interface {
 	// Check refuses bad input before it is accepted: it is quick and starts no trial.
 	Check(ctx context.Context, r crisol.Request) (store.Accepted, error)
 	// Run decides an accepted request. An error of crisol.KindInfrastructure is tried again; any other ends the
-	// validation as inconclusive. It returns soon after ctx is done.
+	// validation as inconclusive. An inconclusive validation beside an infrastructure error is its evidence, and what
+	// the validation ends with when all attempts are spent. Run returns soon after ctx is done.
 	Run(ctx context.Context, r crisol.Request, id string) (crisol.Validation, error)
 }
 

@@ -261,6 +261,22 @@ func TestRetriesInfrastructureOnly(t *testing.T) {
 	}
 }
 
+// TestKeepsEvidenceOfFailure: what the last attempt saw ends the validation, unless it claims to have decided.
+func TestKeepsEvidenceOfFailure(t *testing.T) {
+	t.Parallel()
+	w := start(t, flow{run: func(_ context.Context, r crisol.Request, _ string) (crisol.Validation, error) {
+		v := crisol.Validation{Verdict: crisol.Verdict(r.PatchDiff), Reason: "no sandbox", Wargame: &crisol.WargameResult{
+			Status: crisol.WargameError, Gates: []crisol.Gate{{Name: crisol.GatePrepare, Outcome: crisol.Errored}}}}
+		return v, crisol.Errorf(crisol.KindInfrastructure, "no sandbox")
+	}}, func(c *jobs.Config) { c.Attempts = 1 })
+	if v := w.decided(w.submit("inconclusive")); v.Verdict != crisol.Inconclusive || len(v.Wargame.Gates) != 1 || v.PatchDigest != "digest of inconclusive" {
+		t.Errorf("%+v", v)
+	}
+	if v := w.decided(w.submit("fixed")); v.Verdict != crisol.Inconclusive || len(v.Wargame.Gates) != 0 {
+		t.Errorf("%+v", v)
+	}
+}
+
 // TestUnusableAnswers: what a validator may not say ends as inconclusive, never as what it said.
 func TestUnusableAnswers(t *testing.T) {
 	t.Parallel()

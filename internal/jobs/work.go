@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,8 +36,8 @@ func (q *Queue) work(ctx context.Context, id string) (next, error) {
 	case errors.Is(err, store.ErrFinished), errors.Is(err, store.ErrNotFound):
 		q.tell(id)
 		return never, nil
-	case ctx.Err() != nil:
-		return atOnce, nil
+	case err != nil && ctx.Err() != nil:
+		return atOnce, nil //nolint:nilerr // it was the stop
 	case err != nil:
 		q.Logger.ErrorContext(ctx, "validation could not begin", "validation_id", id, "error", err)
 		return again, err
@@ -49,7 +50,7 @@ func (q *Queue) work(ctx context.Context, id string) (next, error) {
 		return q.retry(ctx, attempt, err)
 	}
 	if err != nil {
-		v = q.undecided(ctx, attempt, err)
+		v = q.conclude(ctx, attempt, v, err)
 	}
 	return q.finish(ctx, attempt, v)
 }
@@ -95,7 +96,8 @@ var (
 // patch's, and nothing but fixed may count as validated.
 func settle(v crisol.Validation, a store.Attempt) (crisol.Validation, error) {
 	r := a.Normalised
-	v.ID, v.APVID, v.CVEID, v.PatchID, v.CreatedAt = a.ID, r.APVID, r.CVEID, r.PatchID, a.CreatedAt
+	v.ID, v.APVID, v.PatchID, v.CreatedAt = a.ID, r.APVID, r.PatchID, a.CreatedAt
+	v.CVEID = cmp.Or(r.CVEID, v.CVEID)
 	switch {
 	case v.PatchDigest != "" && a.PatchDigest != "" && v.PatchDigest != a.PatchDigest:
 		return v, crisol.Errorf(crisol.KindInternal, "the answer is about patch %s, the request about %s", v.PatchDigest, a.PatchDigest)
@@ -114,6 +116,17 @@ func settle(v crisol.Validation, a store.Attempt) (crisol.Validation, error) {
 		return v, crisol.Errorf(crisol.KindInternal, "the answer can't be written: %w", err)
 	}
 	return v, nil
+}
+
+// conclude ends a validation whose trial failed for good. The evidence that came with the failure is kept, if it says
+// no more than that it could not be told.
+func (q *Queue) conclude(ctx context.Context, a store.Attempt, v crisol.Validation, err error) crisol.Validation {
+	if crisol.KindOf(err) == crisol.KindInfrastructure && v.Verdict == crisol.Inconclusive {
+		if settled, fault := settle(v, a); fault == nil {
+			return settled
+		}
+	}
+	return q.undecided(ctx, a, err)
 }
 
 // undecided is the verdict of a trial that ended without an answer.

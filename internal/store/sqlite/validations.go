@@ -177,7 +177,7 @@ func (s *Store) List(ctx context.Context, f store.Filter) ([]store.Row, error) {
 	if err != nil {
 		return nil, s.fault("list", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells what went wrong
+	defer rows.Close()
 	list := []store.Row{}
 	for rows.Next() {
 		var v queries.Validation
