@@ -300,16 +300,16 @@ func (h Hunk) gitdiff(delta int) *gitdiff.TextFragment {
 }
 
 // counts returns how many lines the hunk has on either side.
-func (h Hunk) counts() (old, new int) {
+func (h Hunk) counts() (old, now int) {
 	for _, l := range h.Lines {
 		if l.Op != '+' {
 			old++
 		}
 		if l.Op != '-' {
-			new++
+			now++
 		}
 	}
-	return old, new
+	return old, now
 }
 
 // index is where the hunk begins among the old lines, counted from 0.

@@ -116,16 +116,16 @@ func cutFirst(path string) (first, rest string) {
 
 // stripPair returns the pair without the prefixes that tell old from new, and whether there were any. In a plain diff
 // any two directories may be the old and the new tree (diff -ru lodash-4.17.11 lodash-4.17.12).
-func stripPair(old, new string, git bool) (o, n string, stripped bool) {
+func stripPair(old, now string, git bool) (o, n string, stripped bool) {
 	first1, rest1 := cutFirst(old)
-	first2, rest2 := cutFirst(new)
+	first2, rest2 := cutFirst(now)
 	if first1 == "" || first2 == "" || first1 == first2 {
-		return old, new, false
+		return old, now, false
 	}
 	if isPrefixPair(first1, first2) || (!git && rest1 == rest2) {
 		return rest1, rest2, true
 	}
-	return old, new, false
+	return old, now, false
 }
 
 func isPrefixPair(a, b string) bool {
@@ -134,13 +134,13 @@ func isPrefixPair(a, b string) bool {
 
 // splitGit reads the pair of a "diff --git" line. Paths with blanks and no quotes are ambiguous: only a split that
 // gives twice the same path is taken.
-func splitGit(s string) (old, new string, ok bool) {
+func splitGit(s string) (old, now string, ok bool) {
 	if strings.ContainsRune(s, '"') {
 		return splitQuoted(s)
 	}
 	if strings.Count(s, " ") == 1 {
-		old, new, _ = strings.Cut(s, " ")
-		return old, new, true
+		old, now, _ = strings.Cut(s, " ")
+		return old, now, true
 	}
 	// Prefixes are equally long, and so are the two paths.
 	if half := len(s) / 2; len(s)%2 == 1 && s[half] == ' ' {
@@ -151,15 +151,15 @@ func splitGit(s string) (old, new string, ok bool) {
 	return "", "", false
 }
 
-func splitQuoted(s string) (old, new string, ok bool) {
+func splitQuoted(s string) (old, now string, ok bool) {
 	var err error
 	if !strings.HasPrefix(s, `"`) {
 		old, s, ok = strings.Cut(s, ` "`)
 		if !ok {
 			return "", "", false
 		}
-		new, s, err = unquote(`"` + s)
-		return old, new, err == nil && s == ""
+		now, s, err = unquote(`"` + s)
+		return old, now, err == nil && s == ""
 	}
 	if old, s, err = unquote(s); err != nil || !strings.HasPrefix(s, " ") {
 		return "", "", false
@@ -168,18 +168,18 @@ func splitQuoted(s string) (old, new string, ok bool) {
 	if !strings.HasPrefix(s, `"`) {
 		return old, s, s != ""
 	}
-	new, s, err = unquote(s)
-	return old, new, err == nil && s == ""
+	now, s, err = unquote(s)
+	return old, now, err == nil && s == ""
 }
 
 // prefixless says whether some header of the patch shows that its paths carry no prefixes.
 func prefixless(sections []*section) bool {
 	for _, s := range sections {
-		old, new, ok := s.written()
-		if !ok || old == "" || new == "" {
+		old, now, ok := s.written()
+		if !ok || old == "" || now == "" {
 			continue
 		}
-		if _, _, stripped := stripPair(old, new, s.git()); !stripped && old == new {
+		if _, _, stripped := stripPair(old, now, s.git()); !stripped && old == now {
 			return true
 		}
 	}
@@ -187,10 +187,10 @@ func prefixless(sections []*section) bool {
 }
 
 // written returns both names as the header writes them, where it has them in one place.
-func (s *section) written() (old, new string, ok bool) {
+func (s *section) written() (old, now string, ok bool) {
 	if s.named {
 		o, err1 := parseName(s.old)
-		n, err2 := parseName(s.new)
+		n, err2 := parseName(s.now)
 		if err1 != nil || err2 != nil {
 			return "", "", false
 		}
@@ -202,7 +202,7 @@ func (s *section) written() (old, new string, ok bool) {
 }
 
 // paths decides which paths the section speaks of and what it does to them. bare: no path of the patch has a prefix.
-func (s *section) paths(bare bool) (old, new string, op Op, err error) {
+func (s *section) paths(bare bool) (old, now string, op Op, err error) {
 	if !s.git() {
 		return s.plainPaths(bare)
 	}
@@ -234,23 +234,23 @@ func (s *section) movedPaths(op Op, from, to string) (string, string, Op, error)
 			}
 		}
 	}
-	old, new := paths[0], paths[1]
+	old, now := paths[0], paths[1]
 	if s.named {
 		o, err1 := parseName(s.old)
-		n, err2 := parseName(s.new)
+		n, err2 := parseName(s.now)
 		so, sn, _ := stripPair(o.path, n.path, true)
-		if err1 != nil || err2 != nil || ((so != old || sn != new) && (o.path != old || n.path != new)) {
-			return "", "", "", fmt.Errorf("the header names %s and %s, the %s is of %s to %s", s.old, s.new, op, old, new)
+		if err1 != nil || err2 != nil || ((so != old || sn != now) && (o.path != old || n.path != now)) {
+			return "", "", "", fmt.Errorf("the header names %s and %s, the %s is of %s to %s", s.old, s.now, op, old, now)
 		}
 	}
-	if old == new {
+	if old == now {
 		return "", "", "", fmt.Errorf("a %s of %s to itself", op, old)
 	}
-	return old, new, op, nil
+	return old, now, op, nil
 }
 
 // gitPaths takes the paths from the "diff --git" line and from "---" and "+++", which must agree.
-func (s *section) gitPaths(bare bool) (old, new string, op Op, err error) {
+func (s *section) gitPaths(bare bool) (old, now string, op Op, err error) {
 	do, dn, haveDiff := splitGit(s.diff)
 	if haveDiff {
 		do, dn, _ = stripPair(do, dn, true)
@@ -263,7 +263,7 @@ func (s *section) gitPaths(bare bool) (old, new string, op Op, err error) {
 	path := do
 	if s.named {
 		o, err1 := parseName(s.old)
-		n, err2 := parseName(s.new)
+		n, err2 := parseName(s.now)
 		if err := errors.Join(err1, err2); err != nil {
 			return "", "", "", err
 		}
@@ -281,23 +281,23 @@ func (s *section) gitPaths(bare bool) (old, new string, op Op, err error) {
 }
 
 // agreed returns the one path that "---", "+++" and the "diff --git" line name.
-func (s *section) agreed(old, new string, bare, haveDiff bool, diff string) (string, error) {
+func (s *section) agreed(old, now string, bare, haveDiff bool, diff string) (string, error) {
 	var path string
 	switch {
-	case old != "" && new != "":
-		o, n, _ := stripPair(old, new, true)
+	case old != "" && now != "":
+		o, n, _ := stripPair(old, now, true)
 		if o != n {
 			return "", fmt.Errorf("%s and %s differ without a rename or copy", o, n)
 		}
 		path = o
 	case haveDiff:
 		// The pair of the first line tells whether there are prefixes; the one name must be it, with or without.
-		path = old + new
+		path = old + now
 		if _, rest := cutFirst(path); rest == diff {
 			path = diff
 		}
 	default:
-		path = stripOne(old+new, bare)
+		path = stripOne(old+now, bare)
 	}
 	if haveDiff && path != diff {
 		return "", fmt.Errorf("the header names both %s and %s", diff, path)
@@ -313,7 +313,7 @@ func stripOne(path string, bare bool) string {
 	return path
 }
 
-func assign(path string, creates, deletes bool) (old, new string, op Op, err error) {
+func assign(path string, creates, deletes bool) (old, now string, op Op, err error) {
 	switch {
 	case creates && deletes:
 		return "", "", "", errors.New("the file is both created and deleted")
@@ -327,15 +327,15 @@ func assign(path string, creates, deletes bool) (old, new string, op Op, err err
 
 // plainPaths takes the paths of a diff that only has "---" and "+++". Such a diff can't rename: two names that differ
 // by more than their first directory must be a file and its backup.
-func (s *section) plainPaths(bare bool) (old, new string, op Op, err error) {
+func (s *section) plainPaths(bare bool) (old, now string, op Op, err error) {
 	o, err1 := parseName(s.old)
-	n, err2 := parseName(s.new)
+	n, err2 := parseName(s.now)
 	if err := errors.Join(err1, err2); err != nil {
 		return "", "", "", err
 	}
 	// A file may have the epoch as its real time: only a side without lines is a file that is not there.
 	creates := o.path == "" || o.epoch && s.none(func(h rawHunk) int { return h.old })
-	deletes := n.path == "" || n.epoch && s.none(func(h rawHunk) int { return h.new })
+	deletes := n.path == "" || n.epoch && s.none(func(h rawHunk) int { return h.now })
 	if o.path == "" || n.path == "" {
 		return assign(stripOne(o.path+n.path, bare), creates, deletes)
 	}

@@ -33,11 +33,11 @@ func (d *draft) line(from int, text string) {
 
 // file turns a section into a File: paths are decided and jailed, then the library parses the section in git's form.
 func (s *section) file(bare bool) (File, error) {
-	old, new, op, err := s.paths(bare)
+	old, now, op, err := s.paths(bare)
 	if err != nil {
 		return File{}, crisol.WithHint(bad(s.line, "%w", err), "write the same path on both sides: \"--- a/PATH\" and \"+++ b/PATH\"")
 	}
-	for _, path := range []string{old, new} {
+	for _, path := range []string{old, now} {
 		if path == "" && op != Modify && op != Rename && op != Copy {
 			continue
 		}
@@ -45,11 +45,11 @@ func (s *section) file(bare bool) (File, error) {
 			return File{}, crisol.WithHint(bad(s.line, "%s: %w", quoteShort(path), err), "%s", hintJail)
 		}
 	}
-	g, err := s.gitdiff(old, new, op)
+	g, err := s.gitdiff(old, now, op)
 	if err != nil {
 		return File{}, err
 	}
-	f := File{Old: old, New: new, Op: op}
+	f := File{Old: old, New: now, Op: op}
 	if f.OldMode, f.Mode, err = s.modes(op, g); err != nil {
 		return File{}, err
 	}
@@ -65,9 +65,9 @@ func (s *section) file(bare bool) (File, error) {
 const hintJail = "a patch may only name regular files below the target's root, relative to it"
 
 // gitdiff renders the section in git's form and has the library parse it.
-func (s *section) gitdiff(old, new string, op Op) (*gitdiff.File, error) {
+func (s *section) gitdiff(old, now string, op Op) (*gitdiff.File, error) {
 	var d draft
-	s.header(&d, old, new, op)
+	s.header(&d, old, now, op)
 	for i := range s.hunks {
 		s.hunks[i].write(&d, s.crlf)
 	}
@@ -75,15 +75,15 @@ func (s *section) gitdiff(old, new string, op Op) (*gitdiff.File, error) {
 	if err != nil {
 		return nil, d.locate(s, err)
 	}
-	if len(files) != 1 || preamble != "" || files[0].OldName != old || files[0].NewName != new || len(files[0].TextFragments) != len(s.hunks) {
-		return nil, bad(s.line, "the header of %s can't be read in one way only", quoteShort(old+new))
+	if len(files) != 1 || preamble != "" || files[0].OldName != old || files[0].NewName != now || len(files[0].TextFragments) != len(s.hunks) {
+		return nil, bad(s.line, "the header of %s can't be read in one way only", quoteShort(old+now))
 	}
 	return files[0], nil
 }
 
-func (s *section) header(d *draft, old, new string, op Op) {
-	path := File{Old: old, New: new}.Path()
-	a, b := old, new
+func (s *section) header(d *draft, old, now string, op Op) {
+	path := File{Old: old, New: now}.Path()
+	a, b := old, now
 	if a == "" {
 		a = path
 	}
@@ -101,7 +101,7 @@ func (s *section) header(d *draft, old, new string, op Op) {
 		d.line(s.line, "new file mode 100644")
 	case op == Rename || op == Copy:
 		d.line(s.line, string(op)+" from "+quote(old))
-		d.line(s.line, string(op)+" to "+quote(new))
+		d.line(s.line, string(op)+" to "+quote(now))
 	}
 	if _, deleted := s.ext["deleted file mode"]; op == Delete && !deleted {
 		d.line(s.line, "deleted file mode 100644")
@@ -118,16 +118,16 @@ func (s *section) header(d *draft, old, new string, op Op) {
 	} else {
 		d.line(s.line, "--- "+quote("a/"+old))
 	}
-	if new == "" {
+	if now == "" {
 		d.line(s.line+1, "+++ "+devNull)
 	} else {
-		d.line(s.line+1, "+++ "+quote("b/"+new))
+		d.line(s.line+1, "+++ "+quote("b/"+now))
 	}
 }
 
 // write renders the hunk with whole lines, and with its line endings unless all of the patch was converted to CRLF.
 func (h *rawHunk) write(d *draft, crlf bool) {
-	d.line(h.line, fmt.Sprintf("@@ -%d,%d +%d,%d @@", h.oldStart, h.old, h.newStart, h.new))
+	d.line(h.line, fmt.Sprintf("@@ -%d,%d +%d,%d @@", h.oldStart, h.old, h.newStart, h.now))
 	changes := slices.ContainsFunc(h.body, func(l line) bool { return l.text != "" && (l.text[0] == '+' || l.text[0] == '-') })
 	for i, l := range h.body {
 		at := h.line + 1 + i
@@ -176,20 +176,20 @@ func (d *draft) locate(s *section, err error) error {
 }
 
 // modes checks every mode that the section names.
-func (s *section) modes(op Op, g *gitdiff.File) (old, new fs.FileMode, err error) {
+func (s *section) modes(op Op, g *gitdiff.File) (old, now fs.FileMode, err error) {
 	for _, m := range []fs.FileMode{g.OldMode, g.NewMode} {
 		if err := checkMode(m); err != nil {
 			return 0, 0, crisol.WithHint(bad(s.line, "%s: %w", File{Old: g.OldName, New: g.NewName}.Path(), err), "%s", hintJail)
 		}
 	}
-	old, new = g.OldMode&0o777, g.NewMode&0o777
+	old, now = g.OldMode&0o777, g.NewMode&0o777
 	_, hasOld := s.ext["old mode"]
 	_, hasNew := s.ext["new mode"]
 	switch {
-	case (op == Create || hasNew) && new == 0, (op == Delete || hasOld) && old == 0:
+	case (op == Create || hasNew) && now == 0, (op == Delete || hasOld) && old == 0:
 		return 0, 0, bad(s.line, "a mode of 0")
 	case op == Create:
-		return 0, new, s.noModeChange(hasOld || hasNew)
+		return 0, now, s.noModeChange(hasOld || hasNew)
 	case op == Delete:
 		return old, 0, s.noModeChange(hasOld || hasNew)
 	case hasOld != hasNew:
@@ -197,7 +197,7 @@ func (s *section) modes(op Op, g *gitdiff.File) (old, new fs.FileMode, err error
 	case !hasOld:
 		return 0, 0, nil // the mode on an index line changes nothing
 	}
-	return old, new, nil
+	return old, now, nil
 }
 
 func (s *section) noModeChange(has bool) error {
@@ -293,17 +293,17 @@ func (h Hunk) checkEnds(last bool) error {
 }
 
 // lastLines returns the indices of the last line on either side, -1 for none.
-func (h Hunk) lastLines() (old, new int) {
-	old, new = -1, -1
+func (h Hunk) lastLines() (old, now int) {
+	old, now = -1, -1
 	for i, l := range h.Lines {
 		if l.Op != '+' {
 			old = i
 		}
 		if l.Op != '-' {
-			new = i
+			now = i
 		}
 	}
-	return old, new
+	return old, now
 }
 
 // trimCR takes the carriage returns off when every line of a file has one: such a patch does not change the line
@@ -320,7 +320,7 @@ func trimCR(hunks []Hunk) {
 }
 
 func allCRLF(hunks []Hunk) bool {
-	var old, new bool
+	var old, now bool
 	for _, h := range hunks {
 		for _, l := range h.Lines {
 			if l.NoEOL {
@@ -329,8 +329,8 @@ func allCRLF(hunks []Hunk) bool {
 			if !strings.HasSuffix(l.Text, "\r") {
 				return false
 			}
-			old, new = old || l.Op != '+', new || l.Op != '-'
+			old, now = old || l.Op != '+', now || l.Op != '-'
 		}
 	}
-	return old && new
+	return old && now
 }

@@ -32,8 +32,8 @@ func reverseHunks(hunks []Hunk) []Hunk {
 	delta := 0
 	for _, h := range hunks {
 		out = append(out, reverseHunk(h, delta))
-		old, new := h.counts()
-		delta += new - old
+		old, now := h.counts()
+		delta += now - old
 	}
 	return out
 }

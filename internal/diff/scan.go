@@ -19,8 +19,8 @@ type line struct {
 type section struct {
 	line     int    // where it begins, counted from 1
 	diff     string // what follows "diff --git "; "" in a plain diff
-	old, new string // what follows "--- " and "+++ "
-	named    bool   // old and new are set
+	old, now string // what follows "--- " and "+++ "
+	named    bool   // old and now are set
 	ext      map[string]string
 	extLine  map[string]int
 	hunks    []rawHunk
@@ -31,7 +31,7 @@ type section struct {
 type rawHunk struct {
 	line               int
 	oldStart, newStart int
-	old, new           int
+	old, now           int
 	body               []line
 	chopped            int // blank context lines that were lost at the end of the text
 }
@@ -195,7 +195,7 @@ func extendedHeader(text string) (key, value string, ok bool) {
 // names reads the two name lines and the hunks after them.
 func (sc *scanner) names(s *section) error {
 	s.old = sc.structural(s)[len("--- "):]
-	s.new = sc.structural(s)[len("+++ "):]
+	s.now = sc.structural(s)[len("+++ "):]
 	s.named = true
 	for sc.pos < len(sc.lines) && strings.HasPrefix(sc.peek(0), "@@") {
 		h, err := sc.hunk(s)
@@ -226,8 +226,8 @@ func (sc *scanner) hunk(s *section) (rawHunk, error) {
 	}
 	sc.structural(s)
 	h.oldStart, h.old = number(m[1]), count(m[2])
-	h.newStart, h.new = number(m[3]), count(m[4])
-	if h.old == 0 && h.new == 0 {
+	h.newStart, h.now = number(m[3]), count(m[4])
+	if h.old == 0 && h.now == 0 {
 		return h, bad(h.line, "a hunk without lines")
 	}
 	if h.old > 0 && h.oldStart == 0 {
@@ -254,31 +254,31 @@ func count(s string) int {
 
 // body takes the lines that the hunk's header announces, and the marker of a missing newline after the last.
 func (sc *scanner) body(h *rawHunk) error {
-	old, new := h.old, h.new
-	for old > 0 || new > 0 {
+	old, now := h.old, h.now
+	for old > 0 || now > 0 {
 		if sc.pos == len(sc.lines) {
 			// Blank context lines at the very end get lost when a text is trimmed; patch assumes as many.
-			if old == new && old <= 3 && len(h.body) > 0 {
+			if old == now && old <= 3 && len(h.body) > 0 {
 				h.chopped = old
 				return nil
 			}
-			return crisol.WithHint(bad(sc.pos, "the patch ends within the hunk of line %d, which announces %d more old and %d more new lines", h.line, old, new), hintCount)
+			return crisol.WithHint(bad(sc.pos, "the patch ends within the hunk of line %d, which announces %d more old and %d more new lines", h.line, old, now), hintCount)
 		}
 		l := sc.lines[sc.pos]
 		switch {
 		case l.text == "" || l.text[0] == ' ':
-			old, new = old-1, new-1
+			old, now = old-1, now-1
 		case l.text[0] == '-':
 			old--
 		case l.text[0] == '+':
-			new--
+			now--
 		case l.text[0] == '\\' && len(h.body) > 0:
 		default:
 			return crisol.WithHint(bad(sc.pos+1, "%s within the hunk of line %d, which announces %d more old and %d more new lines",
-				quoteShort(l.text), h.line, max(old, 0), max(new, 0)), hintCount)
+				quoteShort(l.text), h.line, max(old, 0), max(now, 0)), hintCount)
 		}
-		if old < 0 || new < 0 {
-			return crisol.WithHint(bad(sc.pos+1, "the hunk of line %d announces %d old and %d new lines, and has others", h.line, h.old, h.new), hintCount)
+		if old < 0 || now < 0 {
+			return crisol.WithHint(bad(sc.pos+1, "the hunk of line %d announces %d old and %d new lines, and has others", h.line, h.old, h.now), hintCount)
 		}
 		h.body = append(h.body, l)
 		sc.pos++
@@ -301,7 +301,7 @@ func (sc *scanner) overlong(h rawHunk) error {
 	case strings.HasPrefix(text, "--- ") && strings.HasPrefix(sc.peek(1), "+++ "):
 		return nil
 	case strings.ContainsRune(`+- \`, rune(text[0])):
-		return crisol.WithHint(bad(sc.pos+1, "a line too many for the hunk of line %d, which announces %d old and %d new lines", h.line, h.old, h.new), hintCount)
+		return crisol.WithHint(bad(sc.pos+1, "a line too many for the hunk of line %d, which announces %d old and %d new lines", h.line, h.old, h.now), hintCount)
 	}
 	return nil
 }
