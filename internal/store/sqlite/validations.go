@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -54,7 +56,7 @@ func (s *Store) Begin(ctx context.Context, id string, at time.Time) (store.Attem
 		}
 		body, err := q.GetRequest(ctx, id)
 		if err != nil {
-			return err
+			return missing("request", id, err)
 		}
 		attempt.ID, attempt.CreatedAt = id, instant(row.CreatedAt)
 		attempt.ScenarioID, attempt.ScenarioDigest, attempt.PatchDigest = row.ScenarioID, row.ScenarioDigest, row.PatchDigest
@@ -149,13 +151,13 @@ func readRecord(ctx context.Context, q *queries.Queries, id string) (store.Recor
 	record.Row = rowOf(row)
 	body, err := q.GetRequest(ctx, id)
 	if err != nil {
-		return record, err
+		return record, missing("request", id, err)
 	}
 	if err := decode(body, &record.Request, id); err != nil || record.State != store.Finished {
 		return record, err
 	}
 	if body, err = q.GetVerdict(ctx, id); err != nil {
-		return record, err
+		return record, missing("verdict", id, err)
 	}
 	record.Validation = new(crisol.Validation)
 	return record, decode(body, record.Validation, id)
@@ -223,6 +225,14 @@ func rowOf(v queries.Validation) store.Row {
 			ResidualRisk: v.ResidualRisk, ExecutionSeconds: v.ExecutionSeconds, Reason: v.Reason,
 		},
 	}
+}
+
+// missing tells the damage that a part of a validation is gone from the case that there is no such validation.
+func missing(part, id string, err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("the %s of validation %s is missing", part, id)
+	}
+	return err
 }
 
 func decode(body string, into any, id string) error {

@@ -1,0 +1,141 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"crisol"
+	"crisol/internal/store"
+)
+
+func openHere(t *testing.T) *Store {
+	t.Helper()
+	st, err := Open(t.Context(), filepath.Join(t.TempDir(), "crisol.db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return st
+}
+
+// everyCall makes each call of the contract about a validation.
+func everyCall(ctx context.Context, st *Store, id string) map[string]error {
+	calls := map[string]error{
+		"accept": st.Accept(ctx, store.Submission{ID: "new"}, 9), "retry": st.Retry(ctx, id, "x"), "release": st.Release(ctx, id),
+		"finish": st.Finish(ctx, id, crisol.Validation{Verdict: crisol.Broken}, time.Now()), "ping": st.Ping(ctx),
+	}
+	_, calls["begin"] = st.Begin(ctx, id, time.Now())
+	_, calls["recover"] = st.Recover(ctx)
+	_, calls["unfinished"] = st.Unfinished(ctx, "", 1)
+	_, calls["get"] = st.Get(ctx, id)
+	_, calls["state"] = st.State(ctx, id)
+	_, calls["list"] = st.List(ctx, store.Filter{Limit: 1})
+	return calls
+}
+
+func TestFaultsOfTheDatabase(t *testing.T) {
+	for name, breakIt := range map[string]func(t *testing.T, st *Store){
+		"closed": func(t *testing.T, st *Store) {
+			if err := st.Close(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"tables gone": func(t *testing.T, st *Store) {
+			if _, err := st.write.ExecContext(t.Context(), `DROP TABLE requests; DROP TABLE verdicts; DROP TABLE validations`); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := openHere(t)
+			breakIt(t, st)
+			for call, err := range everyCall(t.Context(), st, "a") {
+				if err == nil || crisol.KindOf(err) != crisol.KindInfrastructure || !strings.Contains(err.Error(), st.path) {
+					t.Errorf("%s: %v (%v)", call, err, crisol.KindOf(err))
+				}
+			}
+		})
+	}
+}
+
+// TestDamagedRows: a row that can't be read is an error, never a validation with something missing.
+func TestDamagedRows(t *testing.T) {
+	ctx := t.Context()
+	for name, c := range map[string]struct{ damage, call string }{
+		"request is no JSON":   {`UPDATE requests SET body = '{'`, "begin get"},
+		"request is gone":      {`DELETE FROM requests`, "begin get"},
+		"verdict is no JSON":   {`UPDATE verdicts SET body = '{'`, "get"},
+		"verdict is gone":      {`DELETE FROM verdicts`, "get"},
+		"verdict came already": {`UPDATE validations SET state = 'queued', verdict = '', patch_validated = 0`, "finish"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := openHere(t)
+			if err := st.Accept(ctx, store.Submission{ID: "a", Accepted: store.Accepted{Normalised: crisol.Request{APVID: "x"}}}, 1); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(c.damage, "verdict") {
+				if err := st.Finish(ctx, "a", crisol.Validation{Verdict: crisol.NotFixed}, time.Now()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := st.write.ExecContext(ctx, c.damage); err != nil {
+				t.Fatal(err)
+			}
+			for call := range strings.FieldsSeq(c.call) {
+				if err := map[string]func() error{
+					"begin":  func() error { _, err := st.Begin(ctx, "a", time.Now()); return err },
+					"get":    func() error { _, err := st.Get(ctx, "a"); return err },
+					"finish": func() error { return st.Finish(ctx, "a", crisol.Validation{Verdict: crisol.Fixed}, time.Now()) },
+				}[call](); crisol.KindOf(err) != crisol.KindInfrastructure || err == nil {
+					t.Errorf("%s: %v", call, err)
+				}
+			}
+		})
+	}
+}
+
+func TestUnwritableVerdict(t *testing.T) {
+	st := openHere(t)
+	if err := st.Accept(t.Context(), store.Submission{ID: "a"}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Finish(t.Context(), "a", crisol.Validation{Verdict: crisol.Fixed, Confidence: math.NaN()}, time.Now()); err == nil {
+		t.Error("a verdict that can't be encoded was stored")
+	}
+	if state, err := st.State(t.Context(), "a"); err != nil || state != store.Queued {
+		t.Errorf("%v, %v", state, err)
+	}
+}
+
+// TestCheckIsBounded: what is too big to be checked at the start is opened all the same, and the log says so.
+func TestCheckIsBounded(t *testing.T) {
+	st := openHere(t)
+	var logged bytes.Buffer
+	st.logger = slog.New(slog.NewTextHandler(&logged, nil))
+	if err := st.checkIntegrity(t.Context(), time.Nanosecond); err != nil || !strings.Contains(logged.String(), "too big") {
+		t.Errorf("%v, log %q", err, logged.String())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := st.checkIntegrity(ctx, time.Minute); crisol.KindOf(err) != crisol.KindInfrastructure {
+		t.Errorf("a start that was called off: %v", err)
+	}
+}
+
+func TestOpenCalledOff(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if st, err := Open(ctx, filepath.Join(t.TempDir(), "crisol.db"), slog.New(slog.DiscardHandler)); err == nil {
+		t.Errorf("opened: %v", st.Close())
+	}
+}
