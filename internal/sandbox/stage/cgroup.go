@@ -320,7 +320,10 @@ func (g *group) limit(l sandbox.Limits, overhead int) error {
 		}
 	}
 	if g.hierarchy.has("pids") {
-		errs = append(errs, g.write("pids", "pids.max", int64(l.Processes+overhead)))
+		// Processes of earlier runs that the machine's init is slow to reap still count. They are dead: nothing of
+		// this run can be among them.
+		stale := max(0, g.count()-1)
+		errs = append(errs, g.write("pids", "pids.max", int64(l.Processes+overhead)+stale))
 	}
 	g.oomBefore = g.oomTotal()
 	return errors.Join(errs...)
@@ -407,8 +410,13 @@ func (g *group) peak() int64 {
 	return max(0, g.number("memory.max_usage_in_bytes")-g.heldBefore)
 }
 
-func (g *group) number(name string) int64 {
-	text, err := g.read("memory", name)
+// count is how many processes and threads are in the group, dead ones that nobody has reaped included.
+func (g *group) count() int64 { return g.numberOf("pids", "pids.current") }
+
+func (g *group) number(name string) int64 { return g.numberOf("memory", name) }
+
+func (g *group) numberOf(controller, name string) int64 {
+	text, err := g.read(controller, name)
 	if err != nil {
 		return 0
 	}

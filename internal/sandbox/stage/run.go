@@ -115,6 +115,8 @@ func (p *Process) wait() error {
 		n, err := unix.Poll(fds, int(time.Until(deadline).Milliseconds()))
 		switch {
 		case n > 0:
+			// Where Crisol is the init of its container, the runtime's orphan is now Crisol's to reap.
+			_, _ = unix.Wait4(p.Init, nil, unix.WNOHANG, nil)
 			return nil
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
