@@ -36,8 +36,8 @@ type Change struct {
 // Empty says whether the tree would be the same after the patch.
 func (c *Changes) Empty() bool { return len(c.Files) == 0 }
 
-// applyBudget is about a second of comparing lines. A patch for a real file needs a few thousand units.
-const applyBudget budget = 50_000_000
+// applyBudget is some tenths of a second of comparing lines. A patch for a real file needs a few thousand units.
+const applyBudget budget = 10_000_000
 
 // Apply works out what the patch makes of a tree. It reads only the files that the patch names, follows no symlink, and
 // writes nothing. When one hunk does not apply, nothing does. The paths are taken as Fit takes them.

@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"crisol"
 	"crisol/internal/diff"
@@ -257,14 +256,10 @@ func TestReadIsBounded(t *testing.T) {
 		read += len(b)
 		return len(b), nil
 	})
-	start := time.Now()
 	_, err := diff.Read(endless, diff.Limits{})
 	wantInput(t, err, "more than 10485760 bytes")
 	if read > 11<<20 {
 		t.Errorf("%d bytes were read", read)
-	}
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("it took %v", took)
 	}
 	_, err = diff.Parse(bytes.Repeat([]byte("+evil\n"), 50<<20/6), diff.Limits{})
 	wantInput(t, err, "more than 10485760 bytes")
@@ -371,14 +366,16 @@ func TestApplyOnClosedRoot(t *testing.T) {
 
 // A file of equal lines must not make the search for a hunk's place quadratic.
 func TestApplyIsBounded(t *testing.T) {
-	n := 200000
-	root := open(t, tree{"x": strings.Repeat("a\n", n)}.lay(t))
-	patch := "--- a/x\n+++ b/x\n@@ -1,20001 +1,20001 @@\n" + strings.Repeat(" a\n", 20000) + "-b\n+c\n"
-	start := time.Now()
-	_, err := parse(t, patch).Apply(root)
-	wantInput(t, err, "takes too long")
-	if took := time.Since(start); took > 20*time.Second {
-		t.Errorf("it took %v", took)
+	root := open(t, tree{"x": strings.Repeat("a\n", 200000)}.lay(t))
+	context := strings.Repeat(" a\n", 20000)
+	for name, patch := range map[string]string{
+		"cut off": "@@ -1,20001 +1,20001 @@\n" + context + "-b\n+c\n",
+		"whole":   "@@ -1,40001 +1,40001 @@\n" + context + "-b\n+c\n" + context,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parse(t, "--- a/x\n+++ b/x\n"+patch).Apply(root)
+			wantInput(t, err, "takes too long")
+		})
 	}
 }
 
