@@ -157,40 +157,46 @@ func (c Candidate) changes(s *scenario.Scenario, tree target.Tree) (*diff.Change
 }
 
 func applyPatch(patch *diff.Patch, tree target.Tree, judges func(string) bool) (*diff.Changes, string, error) {
-	if err := startHooks(patch.Paths(), tree); err != nil {
-		return nil, "", err
-	}
-	kept, dropped := patch.Without(judges)
 	root, err := os.OpenRoot(filepath.Join(tree.Dir, filepath.FromSlash(tree.Root)))
 	if err != nil {
 		return nil, "", crisol.Errorf(crisol.KindInfrastructure, "open the target's tree: %w", err)
 	}
 	defer func() { _ = root.Close() }()
+	// The paths are judged as they will be written, after a leading directory that the tree doesn't have is dropped.
+	fitted, note := patch.Fit(root)
+	kept, dropped := fitted.Without(judges)
 	changes, err := kept.Apply(root)
 	if err != nil {
 		return nil, "", fmt.Errorf("apply patch: %w", err)
 	}
+	if err := startHooks(changes, tree); err != nil {
+		return nil, "", err
+	}
 	if err := keepScripts(changes, root, judges); err != nil {
 		return nil, "", err
 	}
-	words := fmt.Sprintf("%d of %d files changed", len(changes.Files), len(patch.Paths()))
-	if len(dropped) > 0 {
-		words += "; tests are judged as they were: " + strings.Join(dropped, ", ")
+	words := []string{fmt.Sprintf("%d of %d files changed", len(changes.Files), len(patch.Paths()))}
+	if note != "" {
+		words = append(words, note)
 	}
-	return changes, words, nil
+	words = append(words, changes.Notes...)
+	if len(dropped) > 0 {
+		words = append(words, "tests are judged as they were: "+strings.Join(dropped, ", "))
+	}
+	return changes, strings.Join(words, "; "), nil
 }
 
 // startHook matches files that Python would run before any program of ours.
 var startHook = regexp.MustCompile(`^(sitecustomize|usercustomize)(\.py|\.pyc|/|$)|^[^/]+\.pth$`)
 
 // startHooks refuses a patch that would run before the judge does.
-func startHooks(paths []string, tree target.Tree) error {
+func startHooks(changes *diff.Changes, tree target.Tree) error {
 	if tree.Ecosystem != "pypi" {
 		return nil
 	}
-	for _, name := range paths {
-		if startHook.MatchString(name) {
-			return crisol.Errorf(crisol.KindInput, "the patch touches %s, which the interpreter runs at start: it would run inside the judge", name)
+	for _, change := range changes.Files {
+		if startHook.MatchString(change.Path) {
+			return crisol.Errorf(crisol.KindInput, "the patch touches %s, which the interpreter runs at start: it would run inside the judge", change.Path)
 		}
 	}
 	return nil
@@ -297,11 +303,7 @@ func replaceTree(tree target.Tree, fixed fs.FS, judges func(string) bool) (*diff
 	}
 	changes.Files = append(changes.Files, deleted...)
 	sort.Slice(changes.Files, func(i, j int) bool { return changes.Files[i].Path < changes.Files[j].Path })
-	paths := make([]string, len(changes.Files))
-	for i, change := range changes.Files {
-		paths[i] = change.Path
-	}
-	if err := startHooks(paths, tree); err != nil {
+	if err := startHooks(changes, tree); err != nil {
 		return nil, "", err
 	}
 	return changes, fmt.Sprintf("the tree is replaced: %d files differ", len(changes.Files)), nil
