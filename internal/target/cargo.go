@@ -78,7 +78,7 @@ func (c cargo) install(ctx context.Context, pkgs []Package, lock map[string][]by
 		return record{}, err
 	}
 	// cargo checks every crate against Cargo.lock as it unpacks it.
-	if err := c.run(ctx, dir, append(userCargo(), "vendor", "--locked", "--versioned-dirs")...); err != nil {
+	if err := c.run(ctx, dir, append(userCargo(), "vendor", "--locked", "--versioned-dirs", "--respect-source-config")...); err != nil {
 		return record{}, err
 	}
 	if err := c.place(ctx, pkgs[0], manifest, dir); err != nil {

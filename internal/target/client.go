@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -93,6 +94,7 @@ type job struct {
 	env      []string
 	args     []string
 	symptoms []symptom
+	telling  *regexp.Regexp // the lines that belong in an error, if there are any; nil means all
 }
 
 // run runs j and returns what it printed to standard output. Its error is of a kind and carries the last lines.
@@ -119,9 +121,9 @@ func (c client) run(ctx context.Context, j job) ([]byte, error) {
 	cmd.WaitDelay = 2 * time.Second // for a grandchild that holds the pipes open
 	if err := cmd.Run(); err != nil {
 		if deadline.Err() != nil {
-			return nil, c.stopped(deadline, j.tool, out.tail())
+			return nil, c.stopped(deadline, j.tool, out.tail(j.telling))
 		}
-		return nil, diagnose(j, err, out.all.String(), out.tail())
+		return nil, diagnose(j, err, out.all.String(), out.tail(j.telling))
 	}
 	return out.stdout.Bytes(), nil
 }
@@ -159,12 +161,12 @@ func (s stdoutOf) Write(p []byte) (int, error) {
 	return s.t.put(&s.t.all, p)
 }
 
-// tail is the last lines, enough for a person to see what went wrong.
-func (t *transcript) tail() string {
+// tail is the last lines, or the last telling ones: enough for a person to see what went wrong.
+func (t *transcript) tail(telling *regexp.Regexp) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	const lines, width = 12, 400
-	var kept []string
+	var all, told []string
 	for line := range strings.Lines(t.all.String()) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
@@ -172,7 +174,13 @@ func (t *transcript) tail() string {
 		if len(line) > width {
 			line = line[:width] + "..."
 		}
-		kept = append(kept, line)
+		all = append(all, line)
+		if telling != nil && telling.MatchString(line) {
+			told = append(told, line)
+		}
 	}
-	return strings.Join(kept[max(0, len(kept)-lines):], "\n")
+	if len(told) > 0 {
+		all = told
+	}
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }

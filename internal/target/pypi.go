@@ -87,7 +87,7 @@ var nameRuns = regexp.MustCompile(`[-_.]+`)
 func normalName(name string) string { return strings.ToLower(nameRuns.ReplaceAllString(name, "-")) }
 
 // resolve asks pip for wheels of everything. When there is no wheel of a project that was asked for by name, its source
-// distribution is pinned instead and what that says it needs is resolved in its place.
+// distribution is pinned instead.
 func (p pypi) resolve(ctx context.Context, pkgs []Package, scratch string) (map[string][]byte, error) {
 	var wanted []string
 	for _, pkg := range pkgs {
@@ -102,27 +102,39 @@ func (p pypi) resolve(ctx context.Context, pkgs []Package, scratch string) (map[
 	}
 	var lines []string
 	for _, pin := range pins {
+		// A mirror may leave the hash out.
+		if pin.hashes[0] == "" {
+			return nil, crisol.Errorf(crisol.KindInfrastructure, "pip: no sha256 of %s %s", pin.name, pin.version)
+		}
 		lines = append(lines, pin.String())
 	}
 	slices.Sort(lines)
 	return map[string][]byte{"requirements.txt": joinLines(lines)}, nil
 }
 
-// mixed resolves packages some of which have no wheel.
+// mixed resolves packages some of which have no wheel. To pip each of those is a wheel with the name, the version and the
+// requirements of the source distribution, and nothing else, so that it chooses as it would have.
 func (p pypi) mixed(ctx context.Context, pkgs []Package, scratch string) ([]pin, error) {
+	stubs := filepath.Join(scratch, "stubs")
+	if err := os.Mkdir(stubs, 0o755); err != nil {
+		return nil, err
+	}
+	sources := map[string]pin{}
 	var wanted []string
-	var sources []pin
 	for _, pkg := range pkgs {
 		exact := pkg.Name + "==" + pkg.Version
-		_, err := p.wheels(ctx, scratch, []string{exact}, "--no-deps")
-		if err == nil {
-			wanted = append(wanted, exact)
+		wanted = append(wanted, exact)
+		_, noWheel := p.wheels(ctx, scratch, []string{exact}, "--no-deps")
+		if noWheel == nil {
 			continue
 		}
-		if crisol.KindOf(err) != crisol.KindNotFound {
-			return nil, err
+		if crisol.KindOf(noWheel) != crisol.KindNotFound {
+			return nil, noWheel
 		}
 		file, sum, err := p.fetchSource(ctx, pkg.Name, pkg.Version, scratch)
+		if crisol.KindOf(err) == crisol.KindNotFound {
+			return nil, noWheel
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -130,21 +142,18 @@ func (p pypi) mixed(ctx context.Context, pkgs []Package, scratch string) ([]pin,
 		if err != nil {
 			return nil, err
 		}
-		wanted = append(wanted, src.requires()...)
-		sources = append(sources, pin{normalName(pkg.Name), pkg.Version, []string{sum}, true})
+		if err := src.stub(stubs, pkg.Version); err != nil {
+			return nil, err
+		}
+		sources[normalName(pkg.Name)] = pin{normalName(pkg.Name), pkg.Version, []string{sum}, true}
 	}
-	if len(wanted) == 0 {
-		return sources, nil
+	pins, err := p.wheels(ctx, scratch, wanted, "--find-links="+stubs)
+	for i, w := range pins {
+		if source, ok := sources[w.name]; ok {
+			pins[i] = source
+		}
 	}
-	pins, err := p.wheels(ctx, scratch, wanted)
-	if err != nil {
-		return nil, err
-	}
-	// A wheel may need a project of which the source was asked for: the one asked for stands.
-	pins = slices.DeleteFunc(pins, func(w pin) bool {
-		return slices.ContainsFunc(sources, func(s pin) bool { return s.name == w.name })
-	})
-	return append(pins, sources...), nil
+	return pins, err
 }
 
 // pipReport is what pip install --report writes.
@@ -175,9 +184,6 @@ func (p pypi) wheels(ctx context.Context, scratch string, requirements []string,
 	var pins []pin
 	for _, i := range r.Install {
 		sum := i.Download.Archive.Hashes["sha256"]
-		if sum == "" {
-			return nil, crisol.Errorf(crisol.KindInfrastructure, "pip: no sha256 of %s %s", i.Metadata.Name, i.Metadata.Version)
-		}
 		pins = append(pins, pin{normalName(i.Metadata.Name), i.Metadata.Version, []string{sum}, false})
 	}
 	return pins, nil
@@ -268,15 +274,15 @@ func shortVersion(version string) string {
 }
 
 // run runs pip under the sandbox's interpreter, so that wheels and markers are chosen for it, and keeps source archives
-// in the directory keep.
+// in the directory keep. Only when it is verbose does pip say that the registry is out of order.
 func (p pypi) run(ctx context.Context, dir, keep string, args ...string) error {
 	pip, err := p.pip(ctx)
 	if err != nil {
 		return err
 	}
-	args = append([]string{p.s.python, "-I", "-c", fetchProgram, pip, keep, args[0], "--no-input", "--disable-pip-version-check",
+	args = append([]string{p.s.python, "-I", "-c", fetchProgram, pip, keep, args[0], "-vv", "--no-input", "--disable-pip-version-check",
 		"--progress-bar=off", "--cache-dir=" + p.s.path("clients", "pip")}, args[1:]...)
-	_, err = p.s.client.run(ctx, job{tool: "pip", dir: dir, args: args, symptoms: pipSymptoms})
+	_, err = p.s.client.run(ctx, job{tool: "pip", dir: dir, args: args, symptoms: pipSymptoms, telling: pipTelling})
 	return err
 }
 
@@ -313,14 +319,19 @@ func newEnough(version string) bool {
 	return err == nil && major >= 23
 }
 
+const hintWheel = hintVersion + "; a package without a wheel has to be named itself, as the target or in with"
+
+// pipTelling are the lines of a verbose pip that a person wants to see.
+var pipTelling = regexp.MustCompile(`^ *(ERROR|WARNING|Could not fetch|[A-Za-z.]+Error:)`)
+
 var pipSymptoms = []symptom{
 	{regexp.MustCompile(`DO NOT MATCH THE HASHES|do not match the hashes`), crisol.KindInput,
 		"a package is not the one that the lock names", hintLock},
-	{regexp.MustCompile(`connection broken|Max retries exceeded|[Tt]imed out|[45]\d\d (Server|Client) Error|HTTP error [45]|too many 5\d\d error|SSLError|There was a problem confirming the ssl`),
+	// A page that isn't there is how a registry says that it doesn't know a project; any other answer is a fault.
+	{regexp.MustCompile(`connection broken|Max retries exceeded|[Tt]imed out|(5\d\d|4(0[0-35-9]|[1-9]\d)) (Server|Client) Error|HTTP error (5\d\d|4(0[0-35-9]|[1-9]\d))|too many 5\d\d error|SSLError|confirming the ssl`),
 		crisol.KindInfrastructure, "the registry doesn't answer as it should", hintRetry},
-	{regexp.MustCompile(`from versions: none`), crisol.KindNotFound, "no such package, or nothing of it for this Python", hintVersion},
-	{regexp.MustCompile(`No matching distribution found`), crisol.KindNotFound, "no such version, or no wheel of it for this Python",
-		"choose a version that has a wheel for this Python, or name an older dependency with `with`"},
+	{regexp.MustCompile(`from versions: none`), crisol.KindNotFound, "no such package, or no wheel of it for this Python", hintWheel},
+	{regexp.MustCompile(`No matching distribution found`), crisol.KindNotFound, "no such version, or no wheel of it for this Python", hintWheel},
 	{regexp.MustCompile(`ResolutionImpossible|conflicting dependencies`), crisol.KindInput, "the packages don't go together",
 		"choose versions that satisfy each other's requirements"},
 }

@@ -245,6 +245,33 @@ func eggRequires(egg string) []string {
 	return list
 }
 
+// stub writes a wheel to dir that holds nothing but the project's name, version and requirements.
+func (s source) stub(dir, version string) error {
+	name := strings.ReplaceAll(s.name, "-", "_")
+	info := name + "-" + version + ".dist-info/"
+	meta := "Metadata-Version: 2.1\nName: " + s.name + "\nVersion: " + version + "\n"
+	for _, r := range s.requires() {
+		meta += "Requires-Dist: " + r + "\n"
+	}
+	f, err := os.Create(filepath.Join(dir, name+"-"+version+"-py3-none-any.whl"))
+	if err != nil {
+		return err
+	}
+	z := zip.NewWriter(f)
+	for _, member := range [][2]string{
+		{"METADATA", meta}, {"WHEEL", "Wheel-Version: 1.0\nGenerator: crisol\nRoot-Is-Purelib: true\nTag: py3-none-any\n"}, {"RECORD", ""},
+	} {
+		w, err := z.Create(info + member[0])
+		if err != nil {
+			return errors.Join(err, f.Close())
+		}
+		if _, err := io.WriteString(w, member[1]); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	return errors.Join(z.Close(), f.Close())
+}
+
 // sourceBases are where projects keep their packages, most usual first. lib3 is one that keeps Python 2 beside it.
 var sourceBases = []string{".", "src", "lib3", "python3", "lib", "python"}
 
