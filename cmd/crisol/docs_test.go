@@ -1,0 +1,167 @@
+package main_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// shellBlock is a fenced block of shell commands in a document.
+var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
+
+// wanted exit codes of documented commands that do not end with 0.
+var documentedExit = map[string]int{
+	"crisol validate CVE-2019-10744 --upgrade pkg:npm/lodash@4.17.11": 1,
+}
+
+// commands lists the commands that a document shows, without their comments.
+func commands(t *testing.T, document string) (list []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
+		for line := range strings.Lines(block[1]) {
+			command, _, _ := strings.Cut(line, "  #")
+			if command = strings.TrimSpace(strings.SplitN(command, " #", 2)[0]); command != "" {
+				list = append(list, command)
+			}
+		}
+	}
+	return list
+}
+
+// TestDocumentedCommands runs every command that the documents show, in a directory with the files that they name.
+func TestDocumentedCommands(t *testing.T) {
+	data := t.TempDir()
+	var s *service
+	for _, document := range []string{"README.md", "docs/scenarios.md"} {
+		dir := t.TempDir()
+		fixtures(t, dir)
+		list := commands(t, document)
+		if len(list) == 0 {
+			t.Fatalf("%s shows no commands", document)
+		}
+		for _, command := range list {
+			switch {
+			case strings.HasPrefix(command, "make "):
+				isTarget(t, strings.Fields(command)[1])
+				continue
+			case command == "crisol serve":
+				s = serve(t, data, freeAddr(t))
+				continue
+			case strings.HasPrefix(command, "curl "):
+				if s == nil {
+					t.Fatalf("%s: %q comes before crisol serve", document, command)
+				}
+				command = strings.ReplaceAll(command, "http://127.0.0.1:8026", s.base) + " --fail-with-body"
+			case strings.Contains(command, "--fixed ./my-lodash"):
+				fixedLodash(t, dir, data)
+			}
+			if code, out := shell(t, dir, data, command); code != documentedExit[command] {
+				t.Errorf("%s: %q: exit %d, want %d\n%s", document, command, code, documentedExit[command], out)
+			}
+			if strings.HasPrefix(command, "crisol scenario new my-scenario") {
+				written(t, dir) // the exploit has been written in the meantime
+			}
+		}
+	}
+}
+
+func shell(t *testing.T, dir, data, command string) (int, string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", command)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"), "CRISOL_DATA="+data)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// fixtures writes the files that the documents name.
+func fixtures(t *testing.T, dir string) {
+	t.Helper()
+	patch, err := os.ReadFile("testdata/lodash-fix.diff")
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := json.Marshal(map[string]any{"apv_id": "apv-001", "cve_id": "CVE-2019-10744", "patch_id": "p-7", "patch_diff": string(patch), "wait": "3m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string][]byte{"fix.diff": patch, "request.json": request} {
+		if err := os.WriteFile(filepath.Join(dir, name), body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// fixedLodash copies the fixed version, which an earlier command prepared, to ./my-lodash.
+func fixedLodash(t *testing.T, dir, data string) {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(data, "targets", "trees", "*", "tree", "node_modules", "lodash"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tree := range found {
+		body, err := os.ReadFile(filepath.Join(tree, "package.json"))
+		if err != nil || !strings.Contains(string(body), `"version": "4.17.12"`) {
+			continue
+		}
+		if err := os.CopyFS(filepath.Join(dir, "my-lodash"), os.DirFS(tree)); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Fatalf("no prepared lodash 4.17.12 among %v", found)
+}
+
+// written puts a finished scenario in the place of a started one.
+func written(t *testing.T, dir string) {
+	t.Helper()
+	folder := filepath.Join(dir, "my-scenario")
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(folder, os.DirFS("testdata/tiny")); err != nil {
+		t.Fatal(err)
+	}
+	manifest := filepath.Join(folder, "scenario.yaml")
+	body, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(manifest, []byte(strings.Replace(string(body), "id: tiny", "id: my-scenario", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func isTarget(t *testing.T, name string) {
+	t.Helper()
+	text, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile("(?m)^" + regexp.QuoteMeta(name) + ":").Match(text) {
+		t.Errorf("the Makefile has no target %s", name)
+	}
+}
+
+// TestDemo runs what `make run` shows before it starts the service.
+func TestDemo(t *testing.T) {
+	cmd := exec.Command("../../scripts/demo", binary)
+	cmd.Env = append(os.Environ(), "CRISOL_DEMO_ONLY=1", "CRISOL_DATA="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "\nFIXED") || !strings.Contains(string(out), "\nNOT FIXED") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
