@@ -64,7 +64,7 @@ func (s *server) log(r *http.Request, n *note, a *answer, took time.Duration) {
 	}
 	attributes := []slog.Attr{
 		slog.String("request_id", n.requestID), slog.String("method", r.Method), slog.String("path", r.URL.Path),
-		slog.Int("status", a.status), slog.Int64("bytes", a.bytes), slog.Duration("took", took), slog.String("remote", r.RemoteAddr),
+		slog.Int("status", a.status), slog.Int64("bytes", a.bytes), slog.Float64("took_seconds", took.Seconds()), slog.String("remote", r.RemoteAddr),
 	}
 	if n.validationID != "" {
 		attributes = append(attributes, slog.String("validation_id", n.validationID))
