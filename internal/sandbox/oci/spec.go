@@ -39,8 +39,8 @@ func (d driver) spec(s *stage.Scene) *specs.Spec {
 }
 
 func (d driver) mounts(s *stage.Scene) []specs.Mount {
-	bind := func(target, source string) specs.Mount {
-		return specs.Mount{Destination: target, Type: "bind", Source: source, Options: []string{"bind", "rw", "nosuid", "nodev"}}
+	bind := func(target, source string) specs.Mount { // with the mounts below it, which can't be parted from it
+		return specs.Mount{Destination: target, Type: "bind", Source: source, Options: []string{"rbind", "rw", "nosuid", "nodev"}}
 	}
 	mounts := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
@@ -100,11 +100,13 @@ func (d driver) filter() *specs.LinuxSeccomp {
 	for _, flag := range stage.NamespaceFlags {
 		add("clone", masked(0, flag, flag))
 	}
-	var odd []specs.LinuxSeccompArg
-	for _, value := range stage.Personalities {
-		odd = append(odd, specs.LinuxSeccompArg{Index: 0, Value: value, Op: specs.OpNotEqual})
+	// Rules can be joined by "or" only, so the personalities that may not be set are told by their bits: any but that
+	// of no randomisation, unless the highest is set as well, as in the question what is set.
+	for bit := range 31 {
+		if value := uint64(1) << bit; !slices.Contains(stage.Personalities, value) {
+			add("personality", masked(0, value|1<<31, value))
+		}
 	}
-	add("personality", odd...)
 	add("mknod", masked(1, stage.DeviceBit, stage.DeviceBit))
 	add("mknodat", masked(2, stage.DeviceBit, stage.DeviceBit))
 	for _, request := range stage.Typing {

@@ -1,8 +1,13 @@
 package runtimes
 
 import (
+	"context"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"crisol"
@@ -10,9 +15,14 @@ import (
 	"crisol/internal/sandbox/sandboxtest"
 )
 
-// open opens a runtime for a test. One that isn't installed fails the test where everything should be (CI), and
-// skips it elsewhere.
-func open1(t testing.TB, name string) sandbox.Runtime {
+func TestMain(m *testing.M) {
+	sandboxtest.Helper(func(name string) (sandbox.Runtime, error) { return Open(context.Background(), name, Options{}) })
+	os.Exit(m.Run())
+}
+
+// need opens a runtime for a test. One that can't be used fails the test where everything should be (CI), and skips
+// it elsewhere.
+func need(t testing.TB, name string) sandbox.Runtime {
 	t.Helper()
 	r, err := Open(t.Context(), name, Options{})
 	if err == nil {
@@ -28,21 +38,131 @@ func open1(t testing.TB, name string) sandbox.Runtime {
 func TestConformance(t *testing.T) {
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {
-			r := open1(t, name)
+			r := need(t, name)
 			sandboxtest.Run(t, r, r.(io.Closer).Close)
 		})
 	}
 }
 
+// A Crisol that is killed takes its runs with it; the next one clears the rest away.
+func TestKilled(t *testing.T) {
+	for _, name := range Names() {
+		t.Run(name, func(t *testing.T) {
+			if err := need(t, name).(io.Closer).Close(); err != nil {
+				t.Fatal(err)
+			}
+			sandboxtest.Killed(t, name, func() error {
+				r, err := Open(t.Context(), name, Options{})
+				if err != nil {
+					return err
+				}
+				return r.(io.Closer).Close()
+			})
+		})
+	}
+}
+
+// The whole suite again as a user without privileges, who has neither overlay views nor cgroups.
+func TestUnprivileged(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the other tests run unprivileged already")
+	}
+	dir := t.TempDir()
+	for d := dir; strings.HasPrefix(d, os.TempDir()) && d != os.TempDir(); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binary := filepath.Join(dir, "test")
+	if out, err := exec.Command("cp", os.Args[0], binary).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	const nobody = 65534
+	home := filepath.Join(dir, "home")
+	if err := os.Mkdir(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(home, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range []string{"TestConformance/bwrap", "TestKilled/bwrap", "TestRootOnly"} {
+		cmd := exec.Command(binary, "-test.run", "^"+strings.ReplaceAll(run, "/", "$/^")+"$", "-test.v")
+		cmd.Dir = home
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "CI=" + os.Getenv("CI")}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "--- PASS: "+run+" ") {
+			t.Errorf("%s: %v\n%s", run, err, out)
+		}
+	}
+}
+
+// What only root can use says so to others.
+func TestRootOnly(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("needs an ordinary user: see TestUnprivileged")
+	}
+	for _, name := range []string{"crun", "runc", "runsc"} {
+		if _, err := Open(t.Context(), name, Options{}); err == nil || !strings.Contains(crisol.HintOf(err), "bwrap") {
+			t.Errorf("open %s: %v, hint %q", name, err, crisol.HintOf(err))
+		}
+	}
+}
+
+func TestOpen(t *testing.T) {
+	if _, err := Open(t.Context(), "docker", Options{}); crisol.KindOf(err) != crisol.KindInput || !strings.Contains(err.Error(), "bwrap") {
+		t.Errorf("open docker: %v", err)
+	}
+	for _, name := range []string{"", "auto"} {
+		r, err := Open(t.Context(), name, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Name() != "bwrap" {
+			t.Errorf("auto took %s", r.Name())
+		}
+		for range 2 {
+			if err := r.(io.Closer).Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := r.Run(t.Context(), sandbox.Command{Args: []string{"true"}}); err == nil {
+			t.Error("a closed runtime runs")
+		}
+	}
+	t.Setenv("PATH", t.TempDir())
+	_, err := Open(t.Context(), "auto", Options{})
+	if crisol.KindOf(err) != crisol.KindInfrastructure || !strings.Contains(crisol.HintOf(err), "bubblewrap") {
+		t.Errorf("open without any runtime: %v, hint %q", err, crisol.HintOf(err))
+	}
+}
+
+func TestSurvey(t *testing.T) {
+	findings, err := Survey(t.Context(), Options{})
+	if err != nil || len(findings) != len(Names()) {
+		t.Fatal(findings, err)
+	}
+	for i, f := range findings {
+		if f.Name != Names()[i] || f.Err == nil && f.Report.Runtime != f.Name || f.Err != nil && crisol.HintOf(f.Err) == "" {
+			t.Errorf("finding %+v", f)
+		}
+	}
+}
+
+// BenchmarkTrue is what a runtime costs: the time of a program that does nothing, view included.
 func BenchmarkTrue(b *testing.B) {
+	layer := b.TempDir()
+	if err := sandbox.Own(layer); err != nil {
+		b.Fatal(err)
+	}
 	for _, name := range Names() {
 		b.Run(name, func(b *testing.B) {
-			r := open1(b, name)
+			r := need(b, name)
 			defer r.(io.Closer).Close()
 			for b.Loop() {
-				res, err := r.Run(b.Context(), sandbox.Command{Args: []string{"/bin/true"}})
-				if err != nil || res.Exit != 0 {
-					b.Fatal(res, err)
+				result, err := r.Run(b.Context(), sandbox.Command{Args: []string{"/bin/true"}, Layers: []string{layer}})
+				if err != nil || result.Exit != 0 {
+					b.Fatal(result, err)
 				}
 			}
 		})

@@ -163,7 +163,7 @@ func (s *suite) testCPU(t *testing.T) {
 	const cpu = 600 * time.Millisecond
 	r := s.run(t, sandbox.Command{Args: []string{"/work/hostile", "spin", "2"}, Limits: sandbox.Limits{CPU: cpu}})
 	if r.Stopped != "cpu" {
-		t.Errorf("stopped %q, want cpu", r.Stopped)
+		t.Errorf("stopped %q, want cpu: exit %d, %s%s", r.Stopped, r.Exit, r.Stdout.Head, r.Stderr.Head)
 	}
 	if r.CPU < cpu*9/10 || r.CPU > cpu+2*time.Second {
 		t.Errorf("used %v", r.CPU)

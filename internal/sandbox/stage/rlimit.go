@@ -14,12 +14,14 @@ import (
 func (h *Host) Rlimits(l sandbox.Limits) map[int]unix.Rlimit {
 	seconds := uint64((l.CPU+time.Second-1)/time.Second) + 1
 	limits := map[int]unix.Rlimit{
-		unix.RLIMIT_CPU: {Cur: seconds, Max: seconds + 1},
 		// One byte: the kernel then writes no core file and starts no core_pattern handler either.
 		unix.RLIMIT_CORE:    {Cur: 1, Max: 1},
 		unix.RLIMIT_NOFILE:  {Cur: 1024, Max: 4096},
 		unix.RLIMIT_FSIZE:   {Cur: uint64(l.Disk) + 4096, Max: uint64(l.Disk) + 4096},
 		unix.RLIMIT_MEMLOCK: {Cur: 64 << 10, Max: 64 << 10},
+	}
+	if !h.groups.has("cpuacct") {
+		limits[unix.RLIMIT_CPU] = unix.Rlimit{Cur: seconds, Max: seconds + 1}
 	}
 	if !h.groups.has("pids") {
 		limits[unix.RLIMIT_NPROC] = unix.Rlimit{Cur: uint64(l.Processes), Max: uint64(l.Processes)}

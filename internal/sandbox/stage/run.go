@@ -334,8 +334,8 @@ func (p *play) judge(ctx context.Context, process *Process, seen sightings, r sa
 		r.Exit = exit
 	}
 	r.Signal = signalName(r.Exit)
-	if r.Signal == "SIGXCPU" && r.CPU >= p.command.Limits.CPU {
-		r.Stopped = "cpu"
+	if r.Signal == "SIGXCPU" && r.Stopped == "" && !p.host.groups.has("cpuacct") {
+		r.Stopped = "cpu" // the resource limit was faster than the watch
 	}
 	return r, nil
 }
@@ -388,7 +388,7 @@ func (h *Host) Enforced() map[string]string {
 		e["memory"] = h.groups.means() + ", files of the view apart"
 	}
 	if h.groups.has("cpuacct") {
-		e["cpu"] = h.groups.means() + ", rlimit"
+		e["cpu"] = h.groups.means()
 	}
 	if h.groups.has("pids") {
 		e["processes"] = h.groups.means()

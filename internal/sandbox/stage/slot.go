@@ -81,9 +81,26 @@ func (s *slot) do(f func()) {
 }
 
 // live is the slot's thread. It is never unlocked, so that it ends with the goroutine and takes its mounts with it:
-// a thread that has left the host's mount namespace must not serve other goroutines.
+// a thread that has left the host's mount namespace must not serve other goroutines. It must not be the process's
+// first thread, which Go can't end, and whose mounts /proc/self shows as the process's.
 func (s *slot) live(ready chan<- error) {
 	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		locked := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			close(locked)
+			s.serve(ready)
+		}()
+		<-locked
+		runtime.UnlockOSThread()
+		return
+	}
+	s.serve(ready)
+}
+
+// serve runs jobs until the slot is ended.
+func (s *slot) serve(ready chan<- error) {
 	s.tid = unix.Gettid()
 	err := s.enter()
 	ready <- err
