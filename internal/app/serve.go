@@ -25,11 +25,14 @@ const stopWithin = 20 * time.Second
 
 // Serve runs the service until ctx is done. Trials that are under way then stay accepted and run again at the next start.
 func (a *App) Serve(ctx context.Context, addr string) (err error) {
+	// An address that can't be had is refused before anything is opened, and long before accepted trials go on.
 	listener, err := api.Listen(ctx, addr)
 	if err != nil {
 		return err
 	}
-	_ = listener.Close()
+	if err := listener.Close(); err != nil {
+		return crisol.Errorf(crisol.KindInfrastructure, "try the address: %w", err)
+	}
 	st, err := sqlite.Open(ctx, filepath.Join(a.Data, "crisol.db"), a.Log)
 	if err != nil {
 		return err
@@ -77,7 +80,8 @@ func (v validator) Check(ctx context.Context, r crisol.Request) (store.Accepted,
 	return accepted, v.app.Arena.Applies(ctx, plan.Scenario, plan.Patch)
 }
 
-// Run fights. A trial that infrastructure kept from telling is an error, so that the queue tries it again.
+// Run fights. A trial that infrastructure kept from telling is an error beside its evidence, so that the queue tries it
+// again and keeps the evidence of the last try.
 func (v validator) Run(ctx context.Context, r crisol.Request, id string) (crisol.Validation, error) {
 	plan, err := v.app.Flow.Resolve(r)
 	if err != nil {
@@ -89,7 +93,7 @@ func (v validator) Run(ctx context.Context, r crisol.Request, id string) (crisol
 	}
 	result.ID = id
 	if result.Wargame != nil && result.Wargame.Infrastructure != "" && result.Verdict == crisol.Inconclusive && result.Wargame.Status != crisol.WargameTimeout {
-		return crisol.Validation{}, crisol.Errorf(crisol.KindInfrastructure, "%s", result.Wargame.Infrastructure)
+		return result, crisol.Errorf(crisol.KindInfrastructure, "%s", result.Wargame.Infrastructure)
 	}
 	return result, nil
 }
