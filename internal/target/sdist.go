@@ -300,11 +300,13 @@ func (s source) install(site, version string) error {
 	return s.describe(site, version)
 }
 
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
 // topLevel lists the names that can be imported: as the project says, else by the project's name, else by looking.
 func (s source) topLevel() []string {
 	if s.egg != "" {
 		if text, err := os.ReadFile(filepath.Join(s.egg, "top_level.txt")); err == nil {
-			return slices.DeleteFunc(strings.Fields(string(text)), func(n string) bool { return !filepath.IsLocal(n) })
+			return slices.DeleteFunc(strings.Fields(string(text)), func(n string) bool { return !identifier.MatchString(n) })
 		}
 	}
 	own := strings.ReplaceAll(s.name, "-", "_")
@@ -344,8 +346,11 @@ func (s source) copyTop(base, name, site string) (bool, error) {
 		return true, os.CopyFS(filepath.Join(site, name), os.DirFS(from))
 	}
 	text, err := os.ReadFile(from + ".py")
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
+	}
+	if err != nil {
+		return false, err
 	}
 	return true, os.WriteFile(filepath.Join(site, name+".py"), text, 0o644)
 }
@@ -375,9 +380,13 @@ func (s source) describe(site, version string) error {
 	if err := os.WriteFile(filepath.Join(info, "METADATA"), about, 0o644); err != nil {
 		return err
 	}
-	points, err := os.ReadFile(filepath.Join(s.egg, "entry_points.txt"))
-	if s.egg == "" || err != nil {
-		return nil // most have none
+	points := filepath.Join(s.egg, "entry_points.txt")
+	if s.egg == "" || !exists(points) {
+		return nil
 	}
-	return os.WriteFile(filepath.Join(info, "entry_points.txt"), points, 0o644)
+	text, err := os.ReadFile(points)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(info, "entry_points.txt"), text, 0o644)
 }

@@ -201,9 +201,8 @@ type request struct {
 	name   string // for people
 	pkgs   []Package
 	eco    ecosystem // nil for a directory
-	lock   map[string][]byte
-	digest string // of a directory
-	spec   Spec
+	lock map[string][]byte
+	spec Spec
 }
 
 // read checks spec and computes its key. It touches neither disk nor network but for spec's own file systems.

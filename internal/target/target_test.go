@@ -3,6 +3,7 @@ package target_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -457,6 +458,45 @@ func TestCargo(t *testing.T) {
 		changed := map[string][]byte{"Cargo.toml": slices.Clone(lock["Cargo.toml"]), "Cargo.lock": slices.Clone(lock["Cargo.lock"])}
 		change(changed)
 		_, err := s.Prepare(ctx, target.Spec{Package: "pkg:cargo/topcrate@1.0.0", Lock: asFS(changed)})
+		fails(t, err, crisol.KindInput, says, "scenario lock")
+	}
+}
+
+func TestMaven(t *testing.T) {
+	r := newRegistry(t)
+	dir := t.TempDir()
+	mavenCache(t, dir)
+	realMaven(t, dir) // for the plugins
+	needs := func(group, name, version, scope string) string {
+		return "<dependencies><dependency><groupId>" + group + "</groupId><artifactId>" + name + "</artifactId><version>" + version +
+			"</version><scope>" + scope + "</scope></dependency></dependencies>"
+	}
+	// Names of this run: Maven remembers in its repository what it has seen.
+	group := fmt.Sprintf("crisol.test%d", time.Now().UnixNano())
+	r.jar(group, "top", "1.0", needs(group, "deep", "2.0", "compile"), files{"T.class": "bytes"}, files{"a/T.java": "class T {}\n"})
+	r.jar(group, "deep", "2.0", needs(group, "never", "1.0", "test"), files{"D.class": "bytes"}, nil)
+	r.jar(group, "bare", "1.0", "", files{"B.class": "bytes"}, nil)
+	o := target.Options{Env: r.env(t)}
+	spec := target.Spec{Package: "pkg:maven/" + group + "/top@1.0", With: []string{"pkg:maven/" + group + "/bare@1.0"}}
+	tree, lock := lockAndPrepare(t, dir, o, spec)
+	has(t, tree.Dir, "target/a/T.java", "lib/target.jar", "lib/"+group+"_deep_2.0.jar", "lib/"+group+"_bare_1.0.jar", "classes")
+	if tree.Root != "target" || !slices.Contains(tree.Env, "CLASSPATH=/work/classes:/work/lib/*") {
+		t.Errorf("%+v", tree)
+	}
+
+	s := open(t, dir, o)
+	_, err := s.Prepare(context1(t), target.Spec{Package: "pkg:maven/" + group + "/absent@1.0"})
+	fails(t, err, crisol.KindNotFound, "no such artifact", "name and the version")
+	_, err = s.Prepare(context1(t), target.Spec{Package: "pkg:maven/" + group + "/bare@1.0"})
+	fails(t, err, crisol.KindNotFound, "sources", "only a release whose sources")
+	text := string(lock["artifacts.sha256"])
+	for says, changed := range map[string]string{
+		"not the one that the lock names": strings.Repeat("0", 64) + text[64:],
+		"pins nothing of " + group:        "",
+		"not SHA256":                      "x\n",
+	} {
+		spec.Lock = asFS(map[string][]byte{"artifacts.sha256": []byte(changed)})
+		_, err = s.Prepare(context1(t), spec)
 		fails(t, err, crisol.KindInput, says, "scenario lock")
 	}
 }
