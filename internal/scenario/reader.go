@@ -276,7 +276,7 @@ func (r *reader) text(n *yaml.Node, where string) string {
 		r.wrongType(n, where, "text")
 		return ""
 	}
-	if n.Value == "" {
+	if strings.TrimSpace(n.Value) == "" {
 		r.report(n, "%s is empty", where)
 	}
 	if i := strings.IndexFunc(n.Value, invisible); i >= 0 {
