@@ -122,7 +122,14 @@ var rlimitNames = map[int]string{
 
 func (d driver) rlimits(l sandbox.Limits) []specs.POSIXRlimit {
 	var limits []specs.POSIXRlimit
+	if d.gvisor { // its processes are none of the host's; timeout(1) is one of them
+		n := uint64(l.Processes + 1)
+		limits = append(limits, specs.POSIXRlimit{Type: rlimitNames[unix.RLIMIT_NPROC], Soft: n, Hard: n})
+	}
 	for which, limit := range d.host.Rlimits(l) {
+		if d.gvisor && which == unix.RLIMIT_NPROC {
+			continue
+		}
 		limits = append(limits, specs.POSIXRlimit{Type: rlimitNames[which], Soft: limit.Cur, Hard: limit.Max})
 	}
 	return limits

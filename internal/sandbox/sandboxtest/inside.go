@@ -98,9 +98,9 @@ func (s *suite) testOutput(t *testing.T) {
 }
 
 func (s *suite) testEndlessOutput(t *testing.T) {
-	r := s.run(t, sandbox.Command{Args: []string{"yes", "endless"}, Limits: sandbox.Limits{CPU: time.Second, Output: 1 << 10}})
-	if r.Stopped != "cpu" {
-		t.Errorf("stopped %q, want cpu", r.Stopped)
+	r := s.run(t, sandbox.Command{Args: []string{"yes", "endless"}, Limits: sandbox.Limits{Wall: 1500 * time.Millisecond, Output: 1 << 10}})
+	if r.Stopped != "wall" {
+		t.Errorf("stopped %q, want wall", r.Stopped)
 	}
 	if kept := len(r.Stdout.Head) + len(r.Stdout.Tail); kept != 1<<10 || r.Stdout.Total < 1<<16 {
 		t.Errorf("kept %d of %d bytes", kept, r.Stdout.Total)

@@ -148,7 +148,7 @@ static int fill(const char *dir) {
 static int litter(const char *dir) {
 	char path[256];
 	int n = 0;
-	for (; n < 2000000; n++) {
+	for (; n < 20000; n++) {
 		snprintf(path, sizeof path, "%s/litter-%d", dir, n);
 		int fd = open(path, O_CREAT | O_WRONLY, 0644);
 		if (fd < 0) break;
