@@ -3,6 +3,7 @@ package scenario
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -186,5 +187,31 @@ func TestOpenAlias(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), s.ID) || crisol.KindOf(err) != crisol.KindInput {
 			t.Errorf("%v doesn't name %s", err, s.ID)
 		}
+	}
+}
+
+// TestLibraryIsLocked wants a lock for every package of the library, so that the same trees come back next year.
+func TestLibraryIsLocked(t *testing.T) {
+	library, err := Library()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var missing []string
+	for _, s := range library.All() {
+		sides := map[string]string{"target": s.Target.Package, "reference": s.Target.Reference.Package}
+		for i, fix := range s.Target.Incomplete {
+			sides[fmt.Sprintf("incomplete-%d", i)] = fix.Package
+		}
+		if s.Target.Decoy != nil {
+			sides["decoy"] = s.Target.Decoy.Package
+		}
+		for side, purl := range sides {
+			if purl != "" && s.LockFS(side) == nil {
+				missing = append(missing, s.ID+"/lock/"+side)
+			}
+		}
+	}
+	if slices.Sort(missing); len(missing) > 0 {
+		t.Errorf("run crisol scenario lock: %d locks are missing: %s", len(missing), strings.Join(missing, ", "))
 	}
 }
