@@ -54,7 +54,7 @@ FUZZTIME ?= 10m
 fuzz: ## Fuzz the parsers of foreign input, FUZZTIME (10m) each
 	go test ./internal/diff -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME)
 	go test ./internal/diff -run '^$$' -fuzz FuzzApply -fuzztime $(FUZZTIME)
-	go test ./internal/scenario -run '^$$' -fuzz FuzzManifest -fuzztime $(FUZZTIME)
+	go test ./internal/scenario -run '^$$' -fuzz FuzzManifest -fuzzminimizetime 50x -fuzztime $(FUZZTIME)
 
 clean: ## Remove what was built here
 	rm -rf $(BIN) $(CACHE)

@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("BIN", filepath.Dir(binary))
 			env.Setenv("PATH", filepath.Dir(binary)+":"+os.Getenv("PATH"))
 			env.Setenv("CRISOL_DATA", filepath.Join(env.WorkDir, ".data"))
 			env.Setenv("TESTDATA", filepath.Join(here, "testdata"))

@@ -96,6 +96,9 @@ func (a *App) build(ctx context.Context) (err error) {
 	}
 	targets := target.Options{Logger: a.Log, Progress: a.Progress, MaxBytes: a.TargetBytes, Own: sandbox.Own}
 	if a.Targets, err = target.Open(filepath.Join(a.Data, "targets"), targets); err != nil {
+		if crisol.HintOf(err) == "" {
+			err = crisol.WithHint(err, "choose a writable directory with --data")
+		}
 		return err
 	}
 	self, err := os.Executable()
