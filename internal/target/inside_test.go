@@ -376,3 +376,86 @@ func TestGoVersion(t *testing.T) {
 		t.Error(v, err)
 	}
 }
+
+// TestNowhere: a directory that isn't there, or a file in its place, is an error of every step, before any client starts.
+func TestNowhere(t *testing.T) {
+	t.Setenv("PATH", "/nonexistent")
+	s, err := Open(t.TempDir(), Options{Python: "/nonexistent"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const nowhere = "/nonexistent/dir"
+	ctx, pkgs := context.Background(), []Package{{Name: "g:a", Version: "1.0"}}
+	hash := strings.Repeat("0", 64)
+	locks := map[string]map[string][]byte{
+		"npm":    {"package.json": []byte(`{"dependencies":{"g:a":"1.0"}}`), "package-lock.json": []byte(`{}`)},
+		"pypi":   {"requirements.txt": []byte("a==1.0 --hash=sha256:" + hash + "\n")},
+		"golang": {"go.mod": []byte("module work\nrequire g.a/a v1.0.0\n"), "go.sum": nil},
+		"maven":  {"artifacts.sha256": []byte(hash + "  g:a:1.0\n")},
+		"cargo":  {"Cargo.toml": []byte(cargoManifest(pkgs)), "Cargo.lock": nil},
+	}
+	for name, lock := range locks {
+		eco := s.ecosystem(name)
+		if _, err := eco.resolve(ctx, pkgs, nowhere); err == nil {
+			t.Errorf("%s resolved nowhere", name)
+		}
+		mine := pkgs
+		switch name {
+		case "pypi":
+			mine = []Package{{Name: "a", Version: "1.0"}}
+		case "golang":
+			mine = []Package{{Name: "g.a/a", Version: "v1.0.0"}}
+		}
+		if _, err := eco.install(ctx, mine, lock, nowhere, nowhere); err == nil || crisol.HintOf(err) == hintLock {
+			t.Errorf("%s installed nowhere: %v", name, err)
+		}
+	}
+	dir := t.TempDir()
+	for what, err := range map[string]error{
+		"place a module":    golang{s}.place(nil, pkgs[0], nowhere, dir),
+		"place a crate":     cargo{s}.place(ctx, pkgs[0], "", dir),
+		"lay jars":          lay(pkgs[0], nil, dir, nowhere),
+		"lay a missing jar": lay(pkgs[0], map[artifact]string{{"g", "a", "1.0", ""}: hash}, dir, dir),
+		"write a POM":       writePOM(nowhere, pom{}),
+		"stub":              source{name: "a"}.stub(nowhere, "1.0"),
+		"describe":          source{name: "a"}.describe(nowhere, "1.0"),
+		"copy":              copyNowhere(),
+		"sync":              syncDisk(nowhere),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	if _, err := seal(nowhere); err == nil {
+		t.Error("sealed nowhere")
+	}
+	if _, _, err := (pypi{s}).fetchSource(ctx, "a", "1.0", nowhere); err == nil {
+		t.Error("fetched to nowhere")
+	}
+	if _, err := openSource("a.zip", "a", nowhere); err == nil {
+		t.Error("unpacked nowhere")
+	}
+}
+
+func copyNowhere() error {
+	_, err := copyDir(Spec{Dir: os.DirFS("."), DirName: "app"}, "/dev/null")
+	return err
+}
+
+func TestSystemPython(t *testing.T) {
+	if got := systemPython(); !filepath.IsAbs(got) {
+		t.Error(got)
+	}
+}
+
+// TestDirBounds: what is too large to be a target of a person's own is refused before it is copied.
+func TestDirBounds(t *testing.T) {
+	folder := t.TempDir()
+	huge := filepath.Join(folder, "huge")
+	if err := errors.Join(os.WriteFile(huge, nil, 0o644), os.Truncate(huge, maxDirBytes+1)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := readDir(Spec{Dir: os.DirFS(folder), DirName: "app"})
+	wants(t, err, crisol.KindInput, "more than")
+}

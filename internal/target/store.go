@@ -197,10 +197,10 @@ func (s *Store) ecosystem(name string) ecosystem {
 
 // request is a Spec that was read: what to make, and the key under which it is kept.
 type request struct {
-	key    string
-	name   string // for people
-	pkgs   []Package
-	eco    ecosystem // nil for a directory
+	key  string
+	name string // for people
+	pkgs []Package
+	eco  ecosystem // nil for a directory
 	lock map[string][]byte
 	spec Spec
 }
@@ -392,11 +392,22 @@ func (s *Store) Cached(spec Spec) bool {
 	if err != nil {
 		return false
 	}
-	e := s.acquire(r.key)
-	if e == nil {
-		return false
+	keys := []string{r.key}
+	if r.eco != nil {
+		under, err := r.eco.layers()
+		if err != nil {
+			return false
+		}
+		for _, l := range under {
+			keys = append(keys, l.key)
+		}
 	}
-	s.release(e.key)
+	for _, key := range keys {
+		if s.acquire(key) == nil {
+			return false
+		}
+		s.release(key)
+	}
 	return true
 }
 

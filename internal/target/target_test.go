@@ -22,6 +22,18 @@ import (
 	"crisol/internal/target"
 )
 
+// goDir is the cache of all tests with Go modules, for the layer under them takes long to compile.
+var goDir string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "crisol-target-")
+	must(err)
+	goDir = dir
+	code := m.Run()
+	must(os.RemoveAll(dir))
+	os.Exit(code)
+}
+
 func open(t *testing.T, dir string, o target.Options) *target.Store {
 	t.Helper()
 	if o.Progress == nil {
@@ -338,7 +350,7 @@ func TestGolang(t *testing.T) {
 	r.add("/go/example.com/!top/@v/v1.2.0.zip", r.files["/go/example.com/Top/@v/v1.2.0.zip"])
 	r.module("example.com/under", "v0.1.0", files{"go.mod": "module example.com/under\n\ngo 1.20\n", "under.go": "package under\n\nconst Word = \"under\"\n"})
 	r.module("example.com/old", "v3.0.0+incompatible", files{"old.go": "package old\n"})
-	dir := t.TempDir()
+	dir := goDir
 	o := target.Options{Env: r.env(t)}
 	tree, lock := lockAndPrepare(t, dir, o, target.Spec{Package: "pkg:golang/example.com/Top@v1.2.0", With: []string{"pkg:golang/example.com/old@v3.0.0%2Bincompatible"}})
 	has(t, tree.Dir, "go.mod", "go.sum", "target/top.go", "target/go.mod", ".cache/gomod/example.com/under@v0.1.0/under.go")
@@ -376,6 +388,21 @@ func TestGolang(t *testing.T) {
 
 	s := open(t, dir, o)
 	ctx := context1(t)
+	t.Run("the layer is evicted, or go is gone", func(t *testing.T) {
+		locked := target.Spec{Package: "pkg:golang/example.com/Top@v1.2.0", With: []string{"pkg:golang/example.com/old@v3.0.0%2Bincompatible"}, Lock: asFS(lock)}
+		if !s.Cached(locked) {
+			t.Error("not cached")
+		}
+		if other := open(t, dir, target.Options{GoPackages: []string{"internal/goos"}}); other.Cached(locked) {
+			t.Error("cached without its layer")
+		}
+		t.Setenv("PATH", t.TempDir())
+		if s.Cached(locked) {
+			t.Error("cached without go")
+		}
+		_, err := s.Prepare(ctx, locked)
+		fails(t, err, crisol.KindInfrastructure, "start go", "install golang")
+	})
 	t.Run("module without go.mod", func(t *testing.T) {
 		tree, err := s.Prepare(ctx, target.Spec{Package: "pkg:golang/example.com/old@v3.0.0%2Bincompatible"})
 		if err != nil {
@@ -485,9 +512,7 @@ func TestMaven(t *testing.T) {
 	}
 
 	s := open(t, dir, o)
-	_, err := s.Prepare(context1(t), target.Spec{Package: "pkg:maven/" + group + "/absent@1.0"})
-	fails(t, err, crisol.KindNotFound, "no such artifact", "name and the version")
-	_, err = s.Prepare(context1(t), target.Spec{Package: "pkg:maven/" + group + "/bare@1.0"})
+	_, err := s.Prepare(context1(t), target.Spec{Package: "pkg:maven/" + group + "/bare@1.0"})
 	fails(t, err, crisol.KindNotFound, "sources", "only a release whose sources")
 	text := string(lock["artifacts.sha256"])
 	for says, changed := range map[string]string{
@@ -629,10 +654,17 @@ func broken(t *testing.T, r *registry, o target.Options, says string) {
 	t.Setenv("CARGO_HOME", r.cargoHome(t))
 	o.Env, o.Python = r.env(t), python
 	s := open(t, t.TempDir(), o)
+	var group sync.WaitGroup
 	for _, purl := range []string{"pkg:npm/a@1.0.0", "pkg:pypi/hello@1.0", "pkg:golang/example.com/a@v1.0.0", "pkg:maven/g/a@1.0", "pkg:cargo/abcd@1.0.0"} {
-		_, err := s.Prepare(context1(t), target.Spec{Package: purl})
-		fails(t, err, crisol.KindInfrastructure, says, "registry can't be reached")
+		group.Go(func() {
+			if _, err := s.Prepare(context1(t), target.Spec{Package: purl}); err != nil {
+				fails(t, err, crisol.KindInfrastructure, says, "registry can't be reached")
+			} else {
+				t.Errorf("%s: prepared", purl)
+			}
+		})
 	}
+	group.Wait()
 }
 
 func TestRegistryOutOfOrder(t *testing.T) {
@@ -843,6 +875,33 @@ func TestFullDisk(t *testing.T) {
 	_, err = s.Prepare(context1(t), target.Spec{Package: "pkg:npm/left@1.0.0"})
 	fails(t, err, crisol.KindInfrastructure, "", "free some space")
 	prepare(t, s, file("small"))
+}
+
+// TestDiskFillsUp: wherever in a preparation the disk is full, the error says so, nothing half-written is used, and
+// nothing is left.
+func TestDiskFillsUp(t *testing.T) {
+	failed := 0
+	for inodes := 2; ; inodes++ {
+		dir := disk(t, fmt.Sprintf("size=1m,nr_inodes=%d", inodes))
+		s := open(t, dir, target.Options{})
+		_, err := s.Prepare(context1(t), file("x"))
+		if err == nil {
+			break
+		}
+		failed++
+		fails(t, err, crisol.KindInfrastructure, "no space left", "free some space")
+		if s.Cached(file("x")) {
+			t.Errorf("with %d inodes: cached", inodes)
+		}
+		for _, where := range []string{"trees", "tmp"} {
+			if left, _ := os.ReadDir(filepath.Join(dir, where)); len(left) != 0 {
+				t.Errorf("with %d inodes, in %s: %v", inodes, where, left)
+			}
+		}
+	}
+	if failed < 10 {
+		t.Errorf("only %d places", failed)
+	}
 }
 
 func TestReadOnlyCache(t *testing.T) {
