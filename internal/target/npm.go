@@ -124,7 +124,8 @@ func checkNpmLock(pkgs []Package, lock map[string][]byte) error {
 func (n npm) run(ctx context.Context, dir string, args ...string) error {
 	args = append([]string{"npm"}, append(args, "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier",
 		"--no-progress", "--loglevel=error", "--logs-max=0", "--install-strategy=hoisted", "--lockfile-version=3",
-		"--omit-lockfile-registry-resolved", "--fetch-timeout=60000", "--git="+noGit, "--cache="+n.s.path("clients", "npm"))...)
+		"--omit-lockfile-registry-resolved", "--fetch-timeout=60000",
+		"--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000", "--git="+noGit, "--cache="+n.s.path("clients", "npm"))...)
 	_, err := n.s.client.run(ctx, job{tool: "npm", dir: dir, args: args, symptoms: npmSymptoms})
 	return err
 }
