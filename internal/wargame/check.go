@@ -137,10 +137,10 @@ func (a *Arena) use(ctx context.Context, s *scenario.Scenario, on side, input sc
 	case seen.obs.Stopped != "":
 		return attempt{fate: unhealthy, words: stopped(seen), run: seen.run}, nil
 	}
-	finding, err := oracle.Judge(goal, &seen.obs)
+	finding, untellable := oracle.Judge(goal, &seen.obs)
 	switch {
-	case err != nil:
-		return attempt{fate: untold, words: err.Error(), run: seen.run}, nil
+	case untellable != nil:
+		return attempt{fate: untold, words: untellable.Error(), run: seen.run}, nil
 	case finding.Holds:
 		return attempt{fate: held, words: finding.Words, run: seen.run}, nil
 	}
