@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -458,4 +459,68 @@ func TestDirBounds(t *testing.T) {
 	}
 	_, err := readDir(Spec{Dir: os.DirFS(folder), DirName: "app"})
 	wants(t, err, crisol.KindInput, "more than")
+}
+
+// brokenFS is a folder in which one file can be listed and not be read.
+type brokenFS struct {
+	fs.FS
+	opens int // how often the file opens before it fails
+}
+
+func (f *brokenFS) Open(name string) (fs.File, error) {
+	if name == "bad" {
+		if f.opens--; f.opens < 0 {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+		}
+	}
+	return f.FS.Open(name)
+}
+
+// TestDirBroken: a file that can't be read, at whichever reading, is an error and no smaller tree.
+func TestDirBroken(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "bad"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for opens := range 4 {
+		spec := Spec{Dir: &brokenFS{os.DirFS(folder), opens}, DirName: "app"}
+		if _, err := s.Prepare(context.Background(), spec); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("after %d readings: %v", opens, err)
+		}
+	}
+	spec := Spec{Dir: &brokenFS{os.DirFS(folder), 4}, DirName: "app"}
+	if _, err := s.Prepare(context.Background(), spec); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCancelledBuild: what was made for one who has gone is not kept.
+func TestCancelledBuild(t *testing.T) {
+	s, err := Open(t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err = s.ensure(ctx, "key", func(context.Context, string, string) (record, error) { cancel(); return record{}, nil })
+	if !errors.Is(err, context.Canceled) || s.acquire("key") != nil {
+		t.Error(err)
+	}
+	// A place that is taken by what isn't a cache is an error of the machine.
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "trees"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(filepath.Join(dir, "trees"), Options{})
+	wants(t, err, crisol.KindInfrastructure, "open the target cache")
+	if s, err = Open(dir, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.ensure(context.Background(), "key", nil)
+	wants(t, err, crisol.KindInfrastructure, "make the cache directory")
 }
