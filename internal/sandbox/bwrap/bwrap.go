@@ -210,7 +210,7 @@ func (d driver) admit(s *stage.Scene, p *stage.Process, status, block *os.File) 
 func arguments(s *stage.Scene) []string {
 	args := []string{
 		"--unshare-all", "--unshare-user", "--uid", strconv.Itoa(sandbox.UID), "--gid", strconv.Itoa(sandbox.GID),
-		"--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "crisol", "--clearenv",
+		"--die-with-parent", "--cap-drop", "ALL", "--hostname", "crisol", "--clearenv",
 		"--json-status-fd", strconv.Itoa(statusFD), "--block-fd", strconv.Itoa(blockFD), "--seccomp", strconv.Itoa(filterFD),
 	}
 	for _, e := range s.Env {
@@ -218,13 +218,12 @@ func arguments(s *stage.Scene) []string {
 		args = append(args, "--setenv", name, value)
 	}
 	if s.Root != "" {
-		return append(args, "--bind", s.Root, "/", "--proc", "/proc", "--dev", "/dev", "--bind", s.Shm, "/dev/shm",
-			"--remount-ro", "/dev")
+		return append(args, "--dev-bind", s.Root, "/", "--proc", "/proc")
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Links)) {
 		args = append(args, "--symlink", s.Links[name], "/"+name)
 	}
-	args = append(args, "--proc", "/proc", "--dev", "/dev",
+	args = append(args, "--proc", "/proc", "--dev", "/dev", "--dev-bind", "/dev/null", "/dev/tty",
 		"--perms", "1777", "--size", strconv.FormatInt(s.Limits.Disk, 10), "--tmpfs", "/tmp",
 		"--bind", s.View, sandbox.WorkDir)
 	for _, b := range s.Binds {

@@ -62,6 +62,18 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// A sandbox can neither write to Crisol's terminal nor type into it.
+func TestTerminal(t *testing.T) {
+	for _, name := range Names() {
+		t.Run(name, func(t *testing.T) {
+			if err := need(t, name).(io.Closer).Close(); err != nil {
+				t.Fatal(err)
+			}
+			sandboxtest.Terminal(t, name)
+		})
+	}
+}
+
 // The whole suite again as a user without privileges, who has neither overlay views nor cgroups.
 func TestUnprivileged(t *testing.T) {
 	if os.Geteuid() != 0 {
@@ -85,7 +97,7 @@ func TestUnprivileged(t *testing.T) {
 	if err := os.Chown(home, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	for _, run := range []string{"TestConformance/bwrap", "TestKilled/bwrap", "TestRootOnly"} {
+	for _, run := range []string{"TestConformance/bwrap", "TestKilled/bwrap", "TestTerminal/bwrap", "TestRootOnly"} {
 		cmd := exec.Command(binary, "-test.run", "^"+strings.ReplaceAll(run, "/", "$/^")+"$", "-test.v")
 		cmd.Dir = home
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "CI=" + os.Getenv("CI")}

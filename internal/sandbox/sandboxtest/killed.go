@@ -4,25 +4,31 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"crisol/internal/sandbox"
 )
 
-// Variables that make a test binary a helper: the runtime's name, and the layer with the hostile program.
+// Variables that make a test binary a helper: the runtime's name, the layer with the hostile program, and what that is
+// to do.
 const (
 	helperRuntime = "CRISOL_SANDBOXTEST_RUNTIME"
 	helperLayer   = "CRISOL_SANDBOXTEST_LAYER"
+	helperAct     = "CRISOL_SANDBOXTEST_ACT"
 )
 
-// Helper is called first in TestMain. In a process that Killed started, it opens the named runtime, runs a program
-// that never ends, and does not return.
+// Helper is called first in TestMain. In a process that the suite started, it opens the named runtime, runs the
+// hostile program, and does not return.
 func Helper(open func(name string) (sandbox.Runtime, error)) {
 	name := os.Getenv(helperRuntime)
 	if name == "" {
@@ -35,22 +41,70 @@ func Helper(open func(name string) (sandbox.Runtime, error)) {
 	}
 	fmt.Println("open")
 	result, err := rt.Run(context.Background(), sandbox.Command{
-		Args: []string{"/work/hostile", "stubborn"}, Layers: []string{os.Getenv(helperLayer)},
+		Args: []string{"/work/hostile", os.Getenv(helperAct)}, Layers: []string{os.Getenv(helperLayer)},
 		Limits: sandbox.Limits{Wall: time.Minute},
 	})
-	fmt.Println(result.Exit, err)
-	os.Exit(1)
+	fmt.Printf("%sexit %d, error %v\n", result.Stdout.Head, result.Exit, err)
+	if c, ok := rt.(io.Closer); ok {
+		_ = c.Close()
+	}
+	os.Exit(0)
+}
+
+// help prepares a helper.
+func help(t *testing.T, runtime, act, temp string) *exec.Cmd {
+	kit := t.TempDir()
+	compile(t, kit)
+	open(t, kit)
+	helper := exec.Command(os.Args[0])
+	helper.Env = append(os.Environ(), helperRuntime+"="+runtime, helperLayer+"="+kit, helperAct+"="+act, "TMPDIR="+temp)
+	return helper
+}
+
+// Terminal starts a Crisol on a terminal and sees that nothing from the sandbox reaches that.
+func Terminal(t *testing.T, name string) {
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slave.Close()
+	helper := help(t, name, "shout", t.TempDir())
+	helper.Stdin = slave
+	helper.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
+	out, err := helper.Output()
+	if err != nil || !strings.Contains(string(out), "exit 0, error <nil>") {
+		t.Fatalf("helper: %v\n%s", err, out)
+	}
+	// What was written to the terminal waits at the master's end; what was typed, at the slave's.
+	for what, file := range map[string]*os.File{"written to": master, "typed into": slave} {
+		fd := int(file.Fd()) // which makes it block, so only now
+		if err := unix.SetNonblock(fd, true); err != nil {
+			t.Fatal(err)
+		}
+		buffer := make([]byte, 256)
+		if n, _ := unix.Read(fd, buffer); n > 0 {
+			t.Errorf("the terminal was %s: %q (helper: %s)", what, buffer[:n], out)
+		}
+	}
 }
 
 // Killed kills a Crisol with SIGKILL in the middle of a run and sees that the run dies with it. reopen is a Crisol's
 // next start, after which nothing is left.
 func Killed(t *testing.T, name string, reopen func() error) {
 	temp := t.TempDir()
-	kit := t.TempDir()
-	compile(t, kit)
-	open(t, kit)
-	helper := exec.Command(os.Args[0])
-	helper.Env = append(os.Environ(), helperRuntime+"="+name, helperLayer+"="+kit, "TMPDIR="+temp)
+	helper := help(t, name, "stubborn", temp)
 	out, err := helper.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -80,9 +134,7 @@ func Killed(t *testing.T, name string, reopen func() error) {
 	_ = helper.Wait()
 	reaped = true
 	await(t, "the tree to die", func() bool { return len(alive(tree)) == 0 })
-	if strings.Contains(readFile(t, "/proc/self/mountinfo"), "crisol") {
-		t.Error("a mount is left")
-	}
+	noMounts(t)
 	t.Setenv("TMPDIR", temp)
 	if err := reopen(); err != nil {
 		t.Fatal(err)

@@ -41,6 +41,7 @@ func mountSet(sys system, c sandbox.Command) (_ set, err error) {
 		func() error { return m.mountTmp(c.Limits.Disk) },
 		func() error { return m.mountView(c) },
 		func() error { return m.bindSystem(sys) },
+		m.mountDev,
 		func() error { return m.bindMounts(c.Mounts) },
 		// The root's own directory last, since mount points were made in it.
 		func() error {
@@ -63,7 +64,7 @@ func (m *mounted) skeleton(sys system) error {
 	if err := unix.Mount(m.root, m.root, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("bind the root: %w", err)
 	}
-	names := []string{"etc", "proc", "dev", "dev/shm", "tmp", "work"}
+	names := []string{"etc", "proc", "dev", "tmp", "work"}
 	for _, dir := range sys.dirs {
 		names = append(names, dir[1:])
 	}

@@ -130,12 +130,15 @@ func (s *slot) enter() error {
 	if err := unix.Mount("crisol", stageDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0711,size=64m"); err != nil {
 		return fmt.Errorf("mount the slot's directory: %w", err)
 	}
-	for _, dir := range []string{"etc", "run", "state"} {
+	for _, dir := range []string{"etc", "dev", "run"} {
 		if err := os.Mkdir(filepath.Join(stageDir, dir), 0o755); err != nil {
 			return err
 		}
 	}
 	if err := s.host.system.writeEtc(filepath.Join(stageDir, "etc")); err != nil {
+		return err
+	}
+	if err := makeDev(filepath.Join(stageDir, "dev")); err != nil {
 		return err
 	}
 	group, err := s.host.groups.slot(s.tid)

@@ -403,6 +403,22 @@ static int sparse(int n) {
 	return 0;
 }
 
+// shout tries to write to the terminal of whoever started the sandbox, and to type into it.
+static int shout(void) {
+	const char *word = "PWNED";
+	int fd = open("/dev/tty", O_RDWR);
+	if (fd >= 0) {
+		say("write", write(fd, word, 5));
+		for (; *word; word++) say("type", ioctl(fd, TIOCSTI, word));
+	}
+	for (int i = 0; i < 64; i++) {
+		char path[32];
+		snprintf(path, sizeof path, "/dev/pts/%d", i);
+		if ((fd = open(path, O_RDWR)) >= 0) say(path, write(fd, "PWNED", 5));
+	}
+	return 0;
+}
+
 int main(int argc, char **argv) {
 	const char *what = argc > 1 ? argv[1] : "";
 	const char *arg = argc > 2 ? argv[2] : "";
@@ -426,6 +442,7 @@ int main(int argc, char **argv) {
 	if (IS("scribble")) return scribble(argc - 2, argv + 2);
 	if (IS("reach")) return reach(argc - 2, argv + 2);
 	if (IS("shoot")) return shoot(argc - 2, argv + 2);
+	if (IS("shout")) return shout();
 	if (IS("ids")) return ids();
 	if (IS("sparse")) return sparse(atoi(arg));
 #ifdef __x86_64__
