@@ -77,8 +77,8 @@ func New(name string, host *stage.Host) (*Runtime, error) {
 	if !ok {
 		return nil, crisol.Errorf(crisol.KindInput, "OCI runtime %q: want one of crun, runc, runsc", name)
 	}
-	if !host.Root() {
-		err := crisol.Errorf(crisol.KindInfrastructure, "use %s: Crisol is not root here", name)
+	if !host.Mounts() {
+		err := crisol.Errorf(crisol.KindInfrastructure, "use %s: Crisol can't mount here", name)
 		return nil, crisol.WithHint(err, "run as root, or take bwrap, which needs no privilege")
 	}
 	r := &Runtime{flavour: f, host: host}

@@ -12,7 +12,9 @@ import (
 
 	"crisol"
 	"crisol/internal/sandbox"
+	"crisol/internal/sandbox/bwrap"
 	"crisol/internal/sandbox/sandboxtest"
+	"crisol/internal/sandbox/stage"
 )
 
 func TestMain(m *testing.M) {
@@ -42,6 +44,19 @@ func TestConformance(t *testing.T) {
 			sandboxtest.Run(t, r, r.(io.Closer).Close)
 		})
 	}
+}
+
+// The suite again as a root who may neither mount nor use cgroups, as in many containers.
+func TestConformanceWithoutMounts(t *testing.T) {
+	host, err := stage.Open(stage.Options{NoMounts: true, NoCgroups: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := bwrap.New(host)
+	if err != nil {
+		t.Skip(err)
+	}
+	sandboxtest.Run(t, r, host.Close)
 }
 
 // A Crisol that is killed takes its runs with it; the next one clears the rest away.

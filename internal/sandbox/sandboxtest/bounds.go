@@ -22,8 +22,9 @@ const soon = 8 * time.Second
 func (s *suite) testForkBomb(t *testing.T) {
 	r := s.run(t, sandbox.Command{Args: []string{"/work/hostile", "bomb"},
 		Limits: sandbox.Limits{Wall: time.Second, CPU: time.Minute, Processes: 32}})
-	if s.enforces(t, "processes", r) && r.Stopped != "wall" {
-		t.Errorf("stopped %q, want wall: %s", r.Stopped, r.Stderr.Head)
+	// Forks that fail cost the kernel memory for a moment, and that is the bomb's too.
+	if s.enforces(t, "processes", r) && r.Stopped != "wall" && r.Stopped != "memory" {
+		t.Errorf("stopped %q, want wall or memory: %s", r.Stopped, r.Stderr.Head)
 	}
 	if r.Wall > time.Second+soon {
 		t.Errorf("took %v to end", r.Wall)
@@ -115,7 +116,7 @@ func (s *suite) testDiskIsNoMemory(t *testing.T) {
 func (s *suite) testLitter(t *testing.T) {
 	for _, dir := range []string{"/work", "/tmp"} {
 		r := s.run(t, sandbox.Command{Args: []string{"/work/hostile", "litter", dir}, Limits: sandbox.Limits{Disk: 1 << 20, Wall: 15 * time.Second}})
-		if os.Geteuid() != 0 {
+		if s.report.View == "copy" {
 			continue // neither a view by copy nor bubblewrap's /tmp bounds the number of files; memory and time do
 		}
 		n, why, _ := strings.Cut(strings.TrimSpace(string(r.Stdout.Head)), " ")

@@ -42,7 +42,7 @@ var limits = sandbox.Limits{
 // between runs; the suite then checks that nothing is left.
 func Run(t *testing.T, rt sandbox.Runtime, afterwards func() error) {
 	t.Setenv(canary, "the host's secret")
-	t.Setenv("TMPDIR", t.TempDir()) // where nobody else puts anything
+	t.Setenv("TMPDIR", quietDir(t))
 	report, err := rt.Check(t.Context())
 	if err != nil {
 		t.Fatalf("check %s: %v", rt.Name(), err)
@@ -50,17 +50,21 @@ func Run(t *testing.T, rt sandbox.Runtime, afterwards func() error) {
 	s := &suite{rt: rt, report: report, kit: t.TempDir()}
 	compile(t, s.kit)
 	open(t, s.kit)
-	for _, c := range s.cases() {
+	for _, c := range s.alone() {
 		t.Run(c.name, func(t *testing.T) {
 			c.run(t)
-			if left := Descendants(); len(left) > 0 {
-				t.Errorf("left processes: %v", left)
-			}
-			if left, err := filepath.Glob(filepath.Join(os.TempDir(), "crisol-*")); err != nil || len(left) > 0 {
-				t.Errorf("left temporary files: %v %v", left, err)
-			}
+			nothingLeft(t)
 		})
 	}
+	t.Run("together", func(t *testing.T) {
+		for _, c := range s.together() {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				c.run(t)
+			})
+		}
+	})
+	nothingLeft(t)
 	t.Run("nothing is left", func(t *testing.T) {
 		if afterwards != nil {
 			if err := afterwards(); err != nil {
@@ -74,14 +78,62 @@ func Run(t *testing.T, rt sandbox.Runtime, afterwards func() error) {
 	})
 }
 
+// nothingLeft checks that no process and no file of a run is left.
+func nothingLeft(t *testing.T) {
+	t.Helper()
+	if left := Descendants(); len(left) > 0 {
+		t.Errorf("left processes: %v", left)
+	}
+	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "crisol-*")); err != nil || len(left) > 0 {
+		t.Errorf("left temporary files: %v %v", left, err)
+	}
+}
+
+// quietDir makes a directory for temporary files where nobody else puts anything, and where everybody may walk as in
+// any other of its kind.
+func quietDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "suite-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 type testCase struct {
 	name string
 	run  func(*testing.T)
 }
 
-func (s *suite) cases() []testCase {
+// alone are the cases after each of which nothing may be left.
+func (s *suite) alone() []testCase {
 	return []testCase{
 		{"report", s.testReport},
+		{"signalling the host", s.testSignalHost},
+		{"fork bomb", s.testForkBomb},
+		{"process limit", s.testProcessLimit},
+		{"memory bomb", s.testMemoryBomb},
+		{"memory of a tree", s.testMemoryTree},
+		{"full disks are no memory", s.testDiskIsNoMemory},
+		{"litter", s.testLitter},
+		{"deadline", s.testDeadline},
+		{"cpu limit", s.testCPU},
+		{"orphan daemon", s.testDaemon},
+		{"cancellation", s.testCancel},
+		{"cancelled before", s.testCancelledBefore},
+		{"bad layers", s.testBadLayers},
+		{"usage", s.testUsage},
+		{"at the same time", s.testParallel},
+	}
+}
+
+// together are the cases that run at the same time.
+func (s *suite) together() []testCase {
+	return []testCase{
 		{"exit codes", s.testExitCodes},
 		{"signals", s.testSignals},
 		{"no such command", s.testNoSuchCommand},
@@ -99,35 +151,20 @@ func (s *suite) cases() []testCase {
 		{"network", s.testNetwork},
 		{"loopback", s.testLoopback},
 		{"unix sockets", s.testUnixSockets},
-		{"signalling the host", s.testSignalHost},
-		{"fork bomb", s.testForkBomb},
-		{"process limit", s.testProcessLimit},
-		{"memory bomb", s.testMemoryBomb},
-		{"memory of a tree", s.testMemoryTree},
 		{"disk filler", s.testDiskFiller},
-		{"full disks are no memory", s.testDiskIsNoMemory},
-		{"litter", s.testLitter},
 		{"sparse files", s.testSparse},
-		{"deadline", s.testDeadline},
-		{"cpu limit", s.testCPU},
-		{"orphan daemon", s.testDaemon},
-		{"cancellation", s.testCancel},
-		{"cancelled before", s.testCancelledBefore},
 		{"layers", s.testLayers},
 		{"layers stay", s.testLayersStay},
 		{"keep", s.testKeep},
 		{"keep a pipe", s.testKeepPipe},
 		{"keep only after an end", s.testKeepOnlyAfterEnd},
 		{"many layers", s.testManyLayers},
-		{"bad layers", s.testBadLayers},
 		{"after", s.testAfter},
 		{"after through symlinks", s.testAfterSymlinks},
 		{"mounts", s.testMounts},
 		{"mounts through symlinks", s.testMountSymlinks},
 		{"working directory", s.testDir},
 		{"private tmp", s.testTmp},
-		{"usage", s.testUsage},
-		{"at the same time", s.testParallel},
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -18,7 +20,7 @@ import (
 // viewPrefix begins the names of the directories under os.TempDir that hold views made by copying.
 const viewPrefix = "crisol-view-"
 
-// copied is the scenery of a Crisol that isn't root: the layers are copied into one directory.
+// copied is the scenery of a Crisol that can't mount: the layers are copied into one directory.
 type copied struct {
 	dir    string
 	lock   *os.File // held for as long as dir is in use
@@ -26,6 +28,7 @@ type copied struct {
 	before map[string]print // the view as it was laid out
 	system system
 	mounts []sandbox.Mount
+	root   bool // Crisol is root, the sandboxed user is not
 }
 
 // print tells whether a process has touched an entry. The change time can't be set back.
@@ -45,12 +48,12 @@ func statOf(info fs.FileInfo) (unix.Stat_t, bool) {
 		Mtim: unix.Timespec(st.Mtim), Ctim: unix.Timespec(st.Ctim)}, true
 }
 
-func copySet(sys system, c sandbox.Command) (_ set, err error) {
+func copySet(sys system, c sandbox.Command, root bool) (_ set, err error) {
 	dir, err := os.MkdirTemp("", viewPrefix)
 	if err != nil {
 		return nil, err
 	}
-	s := &copied{dir: dir, view: filepath.Join(dir, "view"), system: sys, mounts: c.Mounts}
+	s := &copied{dir: dir, view: filepath.Join(dir, "view"), system: sys, mounts: c.Mounts, root: root}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.strike())
@@ -62,11 +65,16 @@ func copySet(sys system, c sandbox.Command) (_ set, err error) {
 	if err := flock(s.lock, unix.LOCK_EX); err != nil {
 		return nil, err
 	}
-	if err := makeDirs(dir, "view", "state"); err != nil {
+	if err := makeDirs(dir, "view", "state", "mounts"); err != nil {
 		return nil, err
 	}
 	if err := merge(c.Layers, s.view); err != nil {
 		return nil, fmt.Errorf("copy the layers: %w", err)
+	}
+	if s.root {
+		if err := s.handOver(); err != nil {
+			return nil, fmt.Errorf("give the view to the sandboxed user: %w", err)
+		}
 	}
 	if c.Keep != "" {
 		if s.before, err = prints(s.view); err != nil {
@@ -74,6 +82,32 @@ func copySet(sys system, c sandbox.Command) (_ set, err error) {
 		}
 	}
 	return s, nil
+}
+
+// handOver makes what Crisol laid out as root reachable for the sandboxed user: the view, and copies of what is mounted,
+// which may lie where only root can walk.
+func (s *copied) handOver() error {
+	for i, m := range s.mounts {
+		target := filepath.Join(s.dir, "mounts", strconv.Itoa(i))
+		info, err := os.Stat(m.Source)
+		if err != nil {
+			return err
+		}
+		if info.IsDir() {
+			err = copyLayer(m.Source, target)
+		} else if err = copyFile(m.Source, target); err == nil {
+			err = os.Chmod(target, info.Mode().Perm())
+		}
+		if err != nil {
+			return err
+		}
+		s.mounts = slices.Clone(s.mounts)
+		s.mounts[i].Source = target
+	}
+	if err := os.Chown(s.view, sandbox.HostUID, sandbox.HostGID); err != nil {
+		return err
+	}
+	return os.Chmod(s.dir, 0o711)
 }
 
 // merge copies layers, the topmost first, into one directory as overlayfs would show them.
@@ -255,10 +289,26 @@ func (s *copied) furnish(scene *Scene) {
 	for _, name := range etcSources() {
 		scene.Binds = append(scene.Binds, sandbox.Mount{Source: "/etc/" + name, Target: "/etc/" + name})
 	}
+	if s.root {
+		scene.Attr.Credential = sandboxedUser()
+	}
 	for _, t := range s.system.tools {
+		if s.root && !reachable(t.Source) {
+			continue
+		}
 		scene.Binds = append(scene.Binds, sandbox.Mount{Source: t.Source, Target: t.Target})
 	}
 	scene.Binds = append(scene.Binds, s.mounts...)
+}
+
+// reachable says whether everybody may walk to a path.
+func reachable(path string) bool {
+	for dir := path; dir != "/"; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&0o005 != 0o005 {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *copied) tmpfs() int64 { return 0 }

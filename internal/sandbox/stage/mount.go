@@ -270,7 +270,12 @@ func (m *mounted) furnish(s *Scene) {
 	s.Root = m.root
 	s.Shm = m.scratch + "/shm"
 	s.State = m.dir + "/state"
-	s.Attr.Credential = &syscall.Credential{Uid: sandbox.HostUID, Gid: sandbox.HostGID, Groups: []uint32{}}
+	s.Attr.Credential = sandboxedUser()
+}
+
+// sandboxedUser is who a root's sandboxed processes are on the host, in no further group.
+func sandboxedUser() *syscall.Credential {
+	return &syscall.Credential{Uid: sandbox.HostUID, Gid: sandbox.HostGID, Groups: []uint32{}}
 }
 
 func (m *mounted) tmpfs() int64 {

@@ -375,7 +375,7 @@ func openStdin(content []byte) (*os.File, func(), error) {
 // unenforced lists the limits that can't be kept here, whatever the runtime.
 func (h *Host) unenforced() []string {
 	var missing []string
-	if !h.root {
+	if !h.mounts {
 		missing = append(missing, "disk")
 	}
 	return missing
@@ -396,7 +396,7 @@ func (h *Host) Enforced() map[string]string {
 	if h.groups.has("pids") {
 		e["processes"] = h.groups.means()
 	}
-	if !h.root {
+	if !h.mounts {
 		e["disk"] = ""
 	}
 	return e
@@ -404,7 +404,7 @@ func (h *Host) Enforced() map[string]string {
 
 // View says how views are made.
 func (h *Host) View() string {
-	if h.root {
+	if h.mounts {
 		return "overlay"
 	}
 	return "copy"
@@ -432,10 +432,10 @@ func (h *Host) layOut(c sandbox.Command) (set, error) {
 			return nil, fmt.Errorf("open a layer: %s is no directory", layer)
 		}
 	}
-	if h.root {
+	if h.mounts {
 		return mountSet(h.system, c)
 	}
-	return copySet(h.system, c)
+	return copySet(h.system, c, h.root)
 }
 
 func openView(dir string, f func(*os.Root) error) error {
@@ -450,8 +450,8 @@ func openView(dir string, f func(*os.Root) error) error {
 // Notes are what a report should say of the machine beside the limits.
 func (h *Host) Notes() []string {
 	var notes []string
-	if !h.root {
-		notes = append(notes, "Crisol is not root: views are copied, and their size is bounded only file by file")
+	if !h.mounts {
+		notes = append(notes, "Crisol can't mount here (it takes root): views are copied, and their size is bounded only file by file")
 	}
 	if h.groups.version == 0 {
 		notes = append(notes, "no cgroup can be used: memory and processor time are sampled")

@@ -42,7 +42,7 @@ func (h *Host) take() (*slot, error) {
 
 	s := &slot{host: h, jobs: make(chan func())}
 	ready := make(chan error)
-	go s.live(ready)
+	go offMain(func() { s.serve(ready) })
 	return s, <-ready
 }
 
@@ -50,7 +50,7 @@ func (h *Host) take() (*slot, error) {
 func (h *Host) give(s *slot) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || !h.root {
+	if h.closed {
 		s.end()
 		return
 	}
@@ -80,23 +80,23 @@ func (s *slot) do(f func()) {
 	<-done
 }
 
-// live is the slot's thread. It is never unlocked, so that it ends with the goroutine and takes its mounts with it:
-// a thread that has left the host's mount namespace must not serve other goroutines. It must not be the process's
-// first thread, which Go can't end, and whose mounts /proc/self shows as the process's.
-func (s *slot) live(ready chan<- error) {
-	runtime.LockOSThread()
-	if unix.Gettid() == unix.Getpid() {
-		locked := make(chan struct{})
-		go func() {
-			runtime.LockOSThread()
-			close(locked)
-			s.serve(ready)
-		}()
-		<-locked
-		runtime.UnlockOSThread()
+// offMain runs f on a thread that ends with f: one that has left the host's mount namespace must not serve other
+// goroutines. It must not be the process's first thread, which Go can't end, and whose mounts /proc/self shows as the
+// process's. It is called in a goroutine of its own.
+func offMain(f func()) {
+	runtime.LockOSThread() // and never unlocked, but for the first thread
+	if unix.Gettid() != unix.Getpid() {
+		f()
 		return
 	}
-	s.serve(ready)
+	locked := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		close(locked)
+		f()
+	}()
+	<-locked
+	runtime.UnlockOSThread()
 }
 
 // serve runs jobs until the slot is ended.
@@ -113,9 +113,44 @@ func (s *slot) serve(ready chan<- error) {
 }
 
 func (s *slot) enter() error {
+	if s.host.mounts {
+		if err := enterMounts(s.host); err != nil {
+			return err
+		}
+	}
 	if !s.host.root {
 		return nil
 	}
+	group, err := s.host.groups.slot(s.tid)
+	s.group = group
+	return err
+}
+
+// tryMounts finds out whether this process can make a slot's mounts, on a thread that ends with the trial.
+func tryMounts() error {
+	if err := os.MkdirAll(stageDir, 0o711); err != nil {
+		return err
+	}
+	result := make(chan error)
+	go offMain(func() {
+		err := leaveMounts()
+		if err == nil {
+			err = unix.Mount("crisol", stageDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0711,size=1m")
+		}
+		if err == nil {
+			err = makeDirs(stageDir, "lower", "upper", "work", "view")
+		}
+		if err == nil {
+			options := fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", stageDir)
+			err = unix.Mount("crisol", stageDir+"/view", "overlay", unix.MS_NOSUID|unix.MS_NODEV, options)
+		}
+		result <- err
+	})
+	return <-result
+}
+
+// leaveMounts gives the calling thread a mount namespace of its own.
+func leaveMounts() error {
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("leave the host's mount namespace: %w", err)
 	}
@@ -123,7 +158,15 @@ func (s *slot) enter() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("make the slot's mounts private: %w", err)
 	}
-	if s.host.groups.version == 1 {
+	return nil
+}
+
+// enterMounts makes the thread's namespace and what all its runs share.
+func enterMounts(h *Host) error {
+	if err := leaveMounts(); err != nil {
+		return err
+	}
+	if h.groups.version == 1 {
 		// crun refuses to work where v2 is mounted beside v1 and has a controller. Nothing here needs it.
 		_ = unix.Unmount("/sys/fs/cgroup/unified", unix.MNT_DETACH)
 	}
@@ -135,15 +178,10 @@ func (s *slot) enter() error {
 			return err
 		}
 	}
-	if err := s.host.system.writeEtc(filepath.Join(stageDir, "etc")); err != nil {
+	if err := h.system.writeEtc(filepath.Join(stageDir, "etc")); err != nil {
 		return err
 	}
-	if err := makeDev(filepath.Join(stageDir, "dev")); err != nil {
-		return err
-	}
-	group, err := s.host.groups.slot(s.tid)
-	s.group = group
-	return err
+	return makeDev(filepath.Join(stageDir, "dev"))
 }
 
 func (s *slot) leave() {

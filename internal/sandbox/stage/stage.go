@@ -34,13 +34,16 @@ type Options struct {
 	Idle time.Duration
 	// NoCgroups leaves cgroups unused, as on a machine that has none.
 	NoCgroups bool
+	// NoMounts makes views by copying even where they could be mounted.
+	NoMounts bool
 }
 
 // Host is this machine as far as runs need it. It is safe for concurrent use.
 type Host struct {
 	log    *slog.Logger
 	idle   time.Duration
-	root   bool
+	root   bool // sandboxed processes get a user of their own
+	mounts bool // views are mounted
 	system system
 	groups hierarchy
 
@@ -73,24 +76,25 @@ func Open(o Options) (*Host, error) {
 		h.groups = hierarchy{}
 	}
 	h.groups.sweep(h.log)
-	if h.root {
-		if err := os.MkdirAll(stageDir, 0o711); err != nil {
-			return nil, crisol.Errorf(crisol.KindInfrastructure, "make the mount point for sandboxes: %w", err)
+	if h.root && !o.NoMounts {
+		// A container's root often may not mount.
+		if err := tryMounts(); err != nil {
+			h.log.Warn("views are copied, since mounting does not work", "error", err)
+		} else {
+			h.mounts = true
 		}
-		return h, nil
 	}
-	sweepViews(h.log)
+	if !h.mounts {
+		sweepViews(h.log)
+	}
 	return h, nil
 }
 
-// Root says whether Crisol has root's powers here: overlay views and a user of their own for sandboxed processes.
-func (h *Host) Root() bool { return h.root }
+// Mounts says whether views are mounted, which takes root's powers.
+func (h *Host) Mounts() bool { return h.mounts }
 
 // Warm prepares a slot so that the first run doesn't wait for it.
 func (h *Host) Warm() {
-	if !h.root {
-		return
-	}
 	go func() {
 		s, err := h.take()
 		if err != nil {
