@@ -153,8 +153,8 @@ func (d driver) Overhead() int { return d.overhead }
 
 // cgroup names the container's cgroup below the run's own, for a runtime that insists on one.
 func (d driver) cgroup(s *stage.Scene) string {
-	if d.pids && s.Inside != "" {
-		return stage.NestedGroup(s.Inside)
+	if d.pids {
+		return s.Nest()
 	}
 	return ""
 }

@@ -294,8 +294,8 @@ func readFile(t *testing.T, path string) string {
 func Groups(pid int) []string {
 	var found []string
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d os.DirEntry, err error) error {
-		if err == nil && d.IsDir() && filepath.Base(filepath.Dir(path)) == "crisol-runs" &&
-			strings.HasPrefix(d.Name(), strconv.Itoa(pid)+"-") {
+		if err == nil && d.IsDir() && (strings.HasPrefix(d.Name(), fmt.Sprintf("crisol-nested-%d-", pid)) ||
+			filepath.Base(filepath.Dir(path)) == "crisol-runs" && strings.HasPrefix(d.Name(), strconv.Itoa(pid)+"-")) {
 			found = append(found, path)
 		}
 		return nil

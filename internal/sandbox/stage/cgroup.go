@@ -27,13 +27,11 @@ type hierarchy struct {
 	version int
 	parents map[string]string // controller ("" under v2) -> .../crisol-runs
 	mounts  map[string]string // controller -> where its hierarchy is mounted
+	all     []string          // Crisol's own group in every hierarchy of v1, where runtimes may make groups too
 }
 
 // groupsName is the directory below Crisol's own group in which those of its runs lie.
 const groupsName = "crisol-runs"
-
-// NestedGroup names a cgroup that a runtime makes for itself in a run's.
-func NestedGroup(name string) string { return nestedPrefix + name }
 
 // nestedPrefix begins the names of groups that runtimes make.
 const nestedPrefix = "crisol-nested-"
@@ -54,6 +52,7 @@ func findHierarchy(root bool) hierarchy {
 		}
 	}
 	if len(v1.parents) > 0 {
+		v1.all = ownDirs(mounts, own)
 		return v1
 	}
 	m, ok := mounts[""]
@@ -66,6 +65,18 @@ func findHierarchy(root bool) hierarchy {
 		return hierarchy{}
 	}
 	return hierarchy{version: 2, parents: map[string]string{"": filepath.Join(dir, groupsName)}, mounts: map[string]string{"": dir}}
+}
+
+// ownDirs lists the directories of this process's group, one for each hierarchy of v1.
+func ownDirs(mounts map[string]cgroupMount, own map[string]string) []string {
+	var dirs []string
+	for c, m := range mounts {
+		path, ok := own[c]
+		if dir := filepath.Join(m.dir, strings.TrimPrefix(path, m.root)); ok && c != "" && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
 }
 
 type cgroupMount struct{ dir, root string }
@@ -206,6 +217,7 @@ type group struct {
 	lock       *os.File // a directory, locked for as long as the group is in use
 	set        map[string]int64
 	oomBefore  int64
+	nested     bool  // a runtime has made groups of its own
 	heldBefore int64 // memory that earlier runs in this group left charged to it
 }
 
@@ -467,6 +479,22 @@ func (g *group) empty(patience time.Duration) error {
 	}
 }
 
+// tidy removes the groups that a runtime made for a run and may have left behind.
+func (g *group) tidy() error {
+	if !g.nested {
+		return nil
+	}
+	g.nested = false
+	var errs []error
+	for _, dir := range g.hierarchy.all {
+		errs = append(errs, removeGroup(filepath.Join(dir, nestedPrefix+g.name)))
+	}
+	for _, parent := range g.hierarchy.parents {
+		errs = append(errs, removeGroup(filepath.Join(parent, g.name, nestedPrefix+g.name)))
+	}
+	return errors.Join(errs...)
+}
+
 // leave moves the thread back to where Crisol is.
 func (g *group) leave(tid int) {
 	for _, parent := range g.hierarchy.parents {
@@ -530,6 +558,24 @@ func (h hierarchy) sweep(log *slog.Logger) {
 			}
 		}
 	}
+	if err := h.sweepNested(); err != nil {
+		log.Warn("clear leftover cgroups of runtimes", "error", err)
+	}
+}
+
+// sweepNested removes the groups that runtimes of a dead Crisol made where Crisol now is.
+func (h hierarchy) sweepNested() error {
+	var errs []error
+	for _, dir := range h.all {
+		found, err := filepath.Glob(filepath.Join(dir, nestedPrefix+"*"))
+		errs = append(errs, err)
+		for _, path := range found {
+			if !h.isLockedElsewhere(strings.TrimPrefix(filepath.Base(path), nestedPrefix)) {
+				errs = append(errs, removeGroup(path))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // isLockedElsewhere says whether a group of that name exists under the controller that carries the locks.

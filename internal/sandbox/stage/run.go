@@ -51,10 +51,17 @@ type Scene struct {
 
 	Stdin          *os.File // nil for none
 	Stdout, Stderr *os.File
-	// Inside is the name of the run's cgroup, or "".
-	Inside string
+	began          func()
+	group          *group
+}
 
-	began func()
+// Nest names a cgroup that a runtime which insists on one may make below the run's; "" where there are none.
+func (s *Scene) Nest() string {
+	if s.group == nil || s.group.hierarchy.version != 1 {
+		return ""
+	}
+	s.group.nested = true
+	return nestedPrefix + s.group.name
 }
 
 // Command prepares the runtime's process: an empty environment, the streams, and death with Crisol.
@@ -175,7 +182,7 @@ func (s *slot) spoil() func() {
 func (h *Host) groupFor(s *slot, l sandbox.Limits, overhead int) (*group, func() error, error) {
 	nothing := func() error { return nil }
 	if s.group != nil {
-		return s.group, nothing, s.group.limit(l, overhead+1) // the slot's own thread counts
+		return s.group, s.group.tidy, s.group.limit(l, overhead+1) // the slot's own thread counts
 	}
 	if h.groups.version != 2 {
 		return nil, nothing, nil
@@ -281,7 +288,7 @@ func (p *play) scene(stdin, stdout, stderr *os.File) *Scene {
 		Attr: syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}}
 	p.set.furnish(s)
 	if g := p.group; g != nil {
-		s.Inside = g.name
+		s.group = g
 		if g.hierarchy.version == 2 && g.lock != nil {
 			s.Attr.UseCgroupFD, s.Attr.CgroupFD = true, int(g.lock.Fd())
 		}
