@@ -63,7 +63,7 @@ func copyLayer(from, to string) error {
 		target := filepath.Join(to, relative)
 		if d.IsDir() {
 			dirs = append(dirs, dirTime{target, info})
-			return copyDir(path, target, info)
+			return copyDir(path, target)
 		}
 		return copyEntry(path, target, info)
 	})
@@ -78,7 +78,7 @@ func copyLayer(from, to string) error {
 	return nil
 }
 
-func copyDir(path, target string, info fs.FileInfo) error {
+func copyDir(path, target string) error {
 	if err := os.Mkdir(target, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
