@@ -140,7 +140,7 @@ func (a *Arena) use(ctx context.Context, s *scenario.Scenario, on side, input sc
 	finding, untellable := oracle.Judge(goal, &seen.obs)
 	switch {
 	case untellable != nil:
-		return attempt{fate: untold, words: untellable.Error(), run: seen.run}, nil
+		return attempt{fate: untold, words: untellable.Error(), run: seen.run}, nil //nolint:nilerr // it is the evidence
 	case finding.Holds:
 		return attempt{fate: held, words: finding.Words, run: seen.run}, nil
 	}
