@@ -39,7 +39,7 @@ func (a *App) Serve(ctx context.Context, addr string) (err error) {
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	queue, err := jobs.New(riversqlite.New(st.DB()), jobs.Config{
-		Store: st, Validator: validator{a}, Workers: max(1, a.Workers), Sole: true, Logger: a.Log, Timeout: a.timeout() + time.Minute,
+		Store: st, Validator: validator{a}, Workers: a.Workers, Sole: true, Logger: a.Log, Timeout: a.timeout() + time.Minute,
 	})
 	if err != nil {
 		return err
