@@ -212,13 +212,14 @@ func (h hierarchy) used() []string {
 
 // group is one cgroup: of a slot's (v1), or of one run (v2).
 type group struct {
-	hierarchy  hierarchy
-	name       string
-	lock       *os.File // a directory, locked for as long as the group is in use
-	set        map[string]int64
-	oomBefore  int64
-	nested     bool  // a runtime has made groups of its own
-	heldBefore int64 // memory that earlier runs in this group left charged to it
+	hierarchy   hierarchy
+	name        string
+	lock        *os.File // a directory, locked for as long as the group is in use
+	set         map[string]int64
+	oomBefore   int64
+	failsBefore int64
+	nested      bool  // a runtime has made groups of its own
+	heldBefore  int64 // memory that earlier runs in this group left charged to it
 }
 
 var groupNumber atomic.Int64
@@ -338,6 +339,7 @@ func (g *group) limit(l sandbox.Limits, overhead int) error {
 		errs = append(errs, g.write("pids", "pids.max", int64(l.Processes+overhead)+stale))
 	}
 	g.oomBefore = g.oomTotal()
+	g.failsBefore = g.number("memory.failcnt")
 	return errors.Join(errs...)
 }
 
@@ -401,7 +403,19 @@ func (g *group) oomTotal() int64 {
 	}
 	text, _ := g.read("memory", name)
 	n, _ := statField(text, "oom_kill")
+	if g.nested { // v1 counts where the process was, not above
+		text, _ = g.read("memory", filepath.Join(nestedPrefix+g.name, name))
+		inner, _ := statField(text, "oom_kill")
+		n += inner
+	}
 	return n
+}
+
+// hitLimit says whether memory ran up against the group's limit in this run. It need not have ended anything: files
+// that are read do so too, and are dropped. It is asked where a runtime took its group, and the count of kills in it,
+// away.
+func (g *group) hitLimit() bool {
+	return g.nested && g.number("memory.failcnt") > g.failsBefore
 }
 
 // resetPeak begins to look for the most memory that is held at once.

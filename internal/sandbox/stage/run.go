@@ -327,7 +327,8 @@ func (p *play) judge(ctx context.Context, process *Process, seen sightings, r sa
 	}
 	r.Unenforced = p.host.unenforced()
 	r.Stopped = seen.stopped
-	if r.Stopped == "" && p.group != nil && p.group.oomKills() > 0 {
+	if r.Stopped == "" && p.group != nil &&
+		(p.group.oomKills() > 0 || exit == 128+int(syscall.SIGKILL) && p.group.hitLimit()) {
 		r.Stopped = "memory"
 	}
 	if r.Stopped == "" && ctx.Err() != nil && seen.cancelled {
