@@ -164,6 +164,42 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// A runtime that is installed and doesn't work says why, in its own words, and what may help.
+func TestBroken(t *testing.T) {
+	for name, want := range map[string]string{"bwrap": "user namespaces", "crun": "privileged", "runc": "privileged", "runsc": "privileged"} {
+		dir := t.TempDir()
+		script := "#!/bin/sh\ncase \"$1\" in --version) echo broken 1;; *) echo 'no way today' >&2; exit 1;; esac\n"
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) { // bwrap is not started as root
+			if err := os.Chmod(d, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+		_, err := Open(t.Context(), name, Options{})
+		if crisol.KindOf(err) != crisol.KindInfrastructure || !strings.Contains(err.Error(), "no way today") ||
+			!strings.Contains(crisol.HintOf(err), want) {
+			t.Errorf("%s: %v, hint %q", name, err, crisol.HintOf(err))
+		}
+	}
+}
+
+// A runtime whose version can't be had is no runtime.
+func TestNoVersion(t *testing.T) {
+	for _, name := range Names() {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+		if _, err := Open(t.Context(), name, Options{}); err == nil || !strings.Contains(err.Error(), "version") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestSurvey(t *testing.T) {
 	findings, err := Survey(t.Context(), Options{})
 	if err != nil || len(findings) != len(Names()) {
