@@ -59,6 +59,7 @@ func Open(ctx context.Context, name string, o Options) (sandbox.Runtime, error) 
 			_, err = r.Check(ctx)
 		}
 		if err == nil {
+			host.Warm(2) // the two sides of a trial
 			return closing{r, host}, nil
 		}
 		errs = append(errs, err)

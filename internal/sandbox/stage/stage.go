@@ -93,15 +93,21 @@ func Open(o Options) (*Host, error) {
 // Mounts says whether views are mounted, which takes root's powers.
 func (h *Host) Mounts() bool { return h.mounts }
 
-// Warm prepares a slot so that the first run doesn't wait for it.
-func (h *Host) Warm() {
+// Warm prepares n slots in the background, so that the first runs at the same time don't wait for them.
+func (h *Host) Warm(n int) {
 	go func() {
-		s, err := h.take()
-		if err != nil {
-			h.log.Warn("prepare a sandbox slot", "error", err)
-			return
+		var slots []*slot
+		for range n {
+			s, err := h.take()
+			if err != nil {
+				h.log.Debug("prepare a sandbox slot", "error", err) // a run that needs one will say so
+				break
+			}
+			slots = append(slots, s)
 		}
-		h.give(s)
+		for _, s := range slots {
+			h.give(s)
+		}
 	}()
 }
 

@@ -264,7 +264,7 @@ func TestSlots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Warm()
+	h.Warm(2)
 	s, err := h.take()
 	if err != nil {
 		t.Fatal(err)
