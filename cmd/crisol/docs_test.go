@@ -39,6 +39,7 @@ func commands(t *testing.T, document string) (list []string) {
 
 // TestDocumentedCommands runs every command that the documents show, in a directory with the files that they name.
 func TestDocumentedCommands(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	var s *service
 	for _, document := range []string{"README.md", "docs/scenarios.md"} {
@@ -158,6 +159,7 @@ func isTarget(t *testing.T, name string) {
 
 // TestDemo runs what `make run` shows before it starts the service.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	cmd := exec.Command("../../scripts/demo", binary)
 	cmd.Env = append(os.Environ(), "CRISOL_DEMO_ONLY=1", "CRISOL_DATA="+t.TempDir())
 	out, err := cmd.CombinedOutput()

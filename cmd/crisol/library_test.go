@@ -19,6 +19,7 @@ var always = []string{"CVE-2019-10744", "app-sql-injection", "c-heap-overflow-co
 // TestLibrary self-tests a tenth of the library, another one every day, and one scenario of each kind of target. The
 // whole library is `make scenarios`.
 func TestLibrary(t *testing.T) {
+	t.Parallel()
 	out, err := exec.Command(binary, "scenario", "list", "--json").Output()
 	if err != nil {
 		t.Fatal(err)

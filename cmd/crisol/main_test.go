@@ -52,6 +52,7 @@ func build(dir string) (string, error) {
 
 // TestScripts runs testdata/script: the command line as users type it. Every script has a data directory of its own.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)

@@ -123,6 +123,7 @@ func appScenarioPatch(t *testing.T, id, file string) string {
 
 // TestServiceDecides: both forms of a request, on the real service with real trials.
 func TestServiceDecides(t *testing.T) {
+	t.Parallel()
 	s := serve(t, t.TempDir(), freeAddr(t))
 	fix := appScenarioPatch(t, "app-path-traversal", "fix.diff")
 
@@ -178,6 +179,7 @@ func TestServiceDecides(t *testing.T) {
 
 // TestServiceSurvivesKill: requests that were accepted before a kill -9 in mid-trial each end with one verdict.
 func TestServiceSurvivesKill(t *testing.T) {
+	t.Parallel()
 	data, addr := t.TempDir(), freeAddr(t)
 	s := serve(t, data, addr)
 	fix := appScenarioPatch(t, "app-xss", "fix.diff")
@@ -215,6 +217,7 @@ func TestServiceSurvivesKill(t *testing.T) {
 }
 
 func TestServeRefusesOtherAddresses(t *testing.T) {
+	t.Parallel()
 	for _, addr := range []string{"0.0.0.0:0", "[::]:0", ":0", "192.0.2.1:80"} {
 		out, err := exec.Command(binary, "serve", "--addr", addr, "--data", t.TempDir()).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "listen on") {
@@ -225,6 +228,7 @@ func TestServeRefusesOtherAddresses(t *testing.T) {
 
 // TestInterruptLeavesNothing: Ctrl-C in the middle of a trial ends it at once, with no process, mount or file left.
 func TestInterruptLeavesNothing(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	folder := filepath.Join(t.TempDir(), "slow")
 	if err := os.CopyFS(folder, os.DirFS("testdata/tiny")); err != nil {
