@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"crisol"
 	"crisol/internal/sandbox"
 	"crisol/internal/sandbox/bwrap"
@@ -183,6 +185,61 @@ func TestBroken(t *testing.T) {
 			!strings.Contains(crisol.HintOf(err), want) {
 			t.Errorf("%s: %v, hint %q", name, err, crisol.HintOf(err))
 		}
+	}
+}
+
+// Whichever descriptor it is that can't be had, a run fails as infrastructure does, leaves nothing, and takes nothing
+// from the next.
+func TestFewDescriptors(t *testing.T) {
+	for _, name := range []string{"bwrap", "crun"} {
+		t.Run(name, func(t *testing.T) { fewDescriptors(t, name) })
+	}
+}
+
+func fewDescriptors(t *testing.T, name string) {
+	r := need(t, name)
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	command := sandbox.Command{Args: []string{"cat"}, Stdin: []byte("x"), Layers: []string{t.TempDir()},
+		Mounts: []sandbox.Mount{{Source: "/usr/bin/env", Target: "/opt/env"}}}
+	failed, worked := 0, 0
+	for spare := range 40 {
+		file, err := os.Open("/dev/null") // the lowest number that is free
+		if err != nil {
+			t.Fatal(err)
+		}
+		lowest := file.Fd()
+		file.Close()
+		limit := unix.Rlimit{Cur: uint64(lowest) + uint64(spare), Max: before.Max}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+		result, err := r.Run(t.Context(), command)
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case err == nil && string(result.Stdout.Head) == "x":
+			worked++
+		case crisol.KindOf(err) == crisol.KindInfrastructure:
+			failed++
+		default:
+			t.Errorf("with %d descriptors: %v, %s%s", spare, err, result.Stdout.Head, result.Stderr.Head)
+		}
+	}
+	if failed < 5 || worked < 5 {
+		t.Errorf("failed %d times, worked %d times", failed, worked)
+	}
+	if left := sandboxtest.Descendants(); len(left) > 0 {
+		t.Errorf("left processes: %v", left)
+	}
+	if err := r.(io.Closer).Close(); err != nil {
+		t.Error(err)
+	}
+	if left := sandboxtest.Groups(os.Getpid()); len(left) > 0 {
+		t.Errorf("left cgroups: %v", left)
 	}
 }
 

@@ -37,7 +37,7 @@ func (s *suite) testReport(t *testing.T) {
 }
 
 func (s *suite) testExitCodes(t *testing.T) {
-	for _, code := range []int{0, 1, 2, 7, 42, 126, 127, 255} {
+	for _, code := range []int{0, 1, 42, 127, 255} {
 		r := s.run(t, sandbox.Command{Args: []string{"/work/hostile", "exit", strconv.Itoa(code)}})
 		if r.Exit != code || r.Signal != "" || r.Stopped != "" {
 			t.Errorf("exit %d: got %d %q %q", code, r.Exit, r.Signal, r.Stopped)
@@ -303,9 +303,13 @@ func (s *suite) testNetwork(t *testing.T) {
 			hosts = append(hosts, n.IP.String())
 		}
 	}
-	for _, host := range hosts {
-		if got := s.hostile(t, "dial", host, port); strings.HasSuffix(got[0], "done") {
-			t.Errorf("dialled %s", got)
+	got := s.hostile(t, append([]string{"dial", port}, hosts...)...)
+	if len(got) != len(hosts) {
+		t.Errorf("dialled %v: %q", hosts, got)
+	}
+	for _, line := range got {
+		if strings.HasSuffix(line, "done") {
+			t.Errorf("dialled %s", line)
 		}
 	}
 	if got := s.hostile(t, "post", "192.0.2.1", "53"); strings.HasSuffix(got[0], "done") {

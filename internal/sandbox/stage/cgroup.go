@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,9 +40,7 @@ var controllers = []string{"memory", "pids", "cpuacct"}
 
 // findHierarchy reads where the process stands and where that can be seen. Cgroup v1 needs root; v2 is used where the
 // directory can be written (root, or a delegated subtree).
-func findHierarchy(root bool) hierarchy {
-	mounts := cgroupMounts()
-	own := ownGroups()
+func findHierarchy(root bool, mounts map[string]cgroupMount, own map[string]string) hierarchy {
 	v1 := hierarchy{version: 1, parents: map[string]string{}, mounts: map[string]string{}}
 	for _, c := range controllers {
 		if m, ok := mounts[c]; ok && root {
@@ -82,16 +79,11 @@ func ownDirs(mounts map[string]cgroupMount, own map[string]string) []string {
 type cgroupMount struct{ dir, root string }
 
 // cgroupMounts maps each controller ("" for v2) to where its hierarchy is mounted.
-func cgroupMounts() map[string]cgroupMount {
+func cgroupMounts(mountinfo string) map[string]cgroupMount {
 	found := map[string]cgroupMount{}
-	file, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return found
-	}
-	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
+	for line := range strings.Lines(mountinfo) {
 		// 36 35 98:0 /root /mount/point options - type source superoptions
-		fields := strings.Fields(lines.Text())
+		fields := strings.Fields(line)
 		dash := slices.Index(fields, "-")
 		if dash < 0 || len(fields) < dash+4 {
 			continue
@@ -110,10 +102,9 @@ func cgroupMounts() map[string]cgroupMount {
 }
 
 // ownGroups maps each controller ("" for v2) to this process's group.
-func ownGroups() map[string]string {
+func ownGroups(cgroup string) map[string]string {
 	found := map[string]string{}
-	content, _ := os.ReadFile("/proc/self/cgroup")
-	for line := range strings.Lines(string(content)) {
+	for line := range strings.Lines(cgroup) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(parts) != 3 {
 			continue

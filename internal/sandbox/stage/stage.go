@@ -69,7 +69,10 @@ func Open(o Options) (*Host, error) {
 	h := &Host{log: o.Log, idle: o.Idle, root: os.Geteuid() == 0, system: survey()}
 	h.gone = sync.NewCond(&h.mu)
 	if !o.NoCgroups {
-		h.groups = findHierarchy(h.root)
+		// Where these can't be read there are no cgroups.
+		mountinfo, _ := os.ReadFile("/proc/self/mountinfo")
+		own, _ := os.ReadFile("/proc/self/cgroup")
+		h.groups = findHierarchy(h.root, cgroupMounts(string(mountinfo)), ownGroups(string(own)))
 	}
 	if err := h.groups.prepare(); err != nil {
 		h.log.Warn("cgroups can't be used", "error", err)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -52,6 +54,90 @@ func TestSignalName(t *testing.T) {
 		if got := signalName(exit); got != want {
 			t.Errorf("signalName(%d) = %q, want %q", exit, got, want)
 		}
+	}
+}
+
+func TestFindHierarchy(t *testing.T) {
+	const v1 = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n" +
+		"33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n" +
+		"35 31 0:32 /docker/c1 /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n" +
+		"36 31 0:36 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\nnonsense\n"
+	const own1 = "9:name=systemd:/x\n8:pids:/a\n4:memory:/docker/c1/b\n3:cpu,cpuacct:/\nnonsense\n"
+	h := findHierarchy(true, cgroupMounts(v1), ownGroups(own1))
+	want := map[string]string{"memory": "/sys/fs/cgroup/memory/b/crisol-runs", "pids": "/sys/fs/cgroup/pids/a/crisol-runs",
+		"cpuacct": "/sys/fs/cgroup/cpu,cpuacct/crisol-runs"}
+	if h.version != 1 || !maps.Equal(h.parents, want) || len(h.all) != 3 {
+		t.Errorf("v1: %+v", h)
+	}
+	if h := findHierarchy(false, cgroupMounts(v1), ownGroups(own1)); h.version != 0 {
+		t.Errorf("v1 without root: %+v", h)
+	}
+
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "user"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	v2 := "30 23 0:26 / " + dir + " rw - cgroup2 cgroup2 rw\n"
+	if h := findHierarchy(true, cgroupMounts(v2), ownGroups("0::/user\n")); h.version != 0 {
+		t.Errorf("v2 without controllers: %+v", h)
+	}
+	writeFiles(t, filepath.Join(dir, "user"), map[string]string{"cgroup.controllers": "cpu memory pids\n"})
+	h = findHierarchy(false, cgroupMounts(v2), ownGroups("0::/user\n"))
+	if h.version != 2 || h.parents[""] != filepath.Join(dir, "user/crisol-runs") {
+		t.Errorf("v2: %+v", h)
+	}
+}
+
+// What a dead Crisol's run left is killed and removed at the next start, wherever in the hierarchy it stood.
+func TestSweep(t *testing.T) {
+	h, err := Open(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if h.groups.version != 1 {
+		t.Skip("needs root and cgroup v1")
+	}
+	kept, err := h.groups.make()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := kept.remove(); err != nil {
+			t.Error(err)
+		}
+	}()
+	stale, err := h.groups.make()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.lock.Close() // as its process's end would
+	orphan := exec.Command("sleep", "60")
+	if err := orphan.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := strconv.Itoa(orphan.Process.Pid)
+	for c := range h.groups.parents {
+		writeFiles(t, filepath.Dir(stale.file(c, "x")), map[string]string{"cgroup.procs": pid})
+	}
+	nested := filepath.Join(h.groups.all[0], nestedPrefix+"0-0-dead")
+	if err := os.Mkdir(nested, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.groups.sweep(slog.New(slog.DiscardHandler))
+	if err := orphan.Wait(); err == nil || err.Error() != "signal: killed" {
+		t.Errorf("the orphan ended with %v", err)
+	}
+	for c := range h.groups.parents {
+		if exists(stale.file(c, "tasks")) {
+			t.Errorf("the stale group is left in %s", c)
+		}
+		if !exists(kept.file(c, "tasks")) {
+			t.Errorf("a group in use was removed from %s", c)
+		}
+	}
+	if exists(nested) {
+		t.Error("a runtime's stale group is left")
 	}
 }
 

@@ -193,14 +193,17 @@ static int spin(int n) {
 	return 0;
 }
 
-// dial tries to connect to an IPv4 address.
-static int dial(const char *host, int port) {
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-	inet_pton(AF_INET, host, &to.sin_addr);
-	struct timeval patience = {.tv_sec = 3};
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-	say(host, connect(fd, (struct sockaddr *)&to, sizeof to));
+// dial tries to connect to IPv4 addresses.
+static int dial(int port, int n, char **hosts) {
+	for (; n > 0; n--, hosts++) {
+		const char *host = *hosts;
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+		inet_pton(AF_INET, host, &to.sin_addr);
+		struct timeval patience = {.tv_sec = 3};
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+		say(host, connect(fd, (struct sockaddr *)&to, sizeof to));
+	}
 	return 0;
 }
 
@@ -433,7 +436,7 @@ int main(int argc, char **argv) {
 	if (IS("daemonise")) return daemonise();
 	if (IS("stubborn")) return stubborn();
 	if (IS("spin")) return spin(atoi(arg));
-	if (IS("dial")) return dial(arg, atoi(argv[3]));
+	if (IS("dial")) return dial(atoi(arg), argc - 3, argv + 3);
 	if (IS("post")) return post(arg, atoi(argv[3]));
 	if (IS("knock")) return knock(arg);
 	if (IS("loopback")) return loopback();
