@@ -5,7 +5,8 @@
 //
 // Inside, whatever the runtime: an unprivileged user, a read-only system with the host's language runtimes, a private
 // /tmp, a network that is nothing but a working loopback, no variable of the host's environment, no new privileges, a
-// system-call filter. The view lies at /work and is the only writable place besides /tmp. At the deadline, on
+// system-call filter. The view lies at /work and is the only writable place besides /tmp (and /dev/shm, which
+// shares the bound of /tmp). At the deadline, on
 // cancellation and when Crisol dies, the whole process tree dies.
 package sandbox
 
@@ -36,7 +37,8 @@ type Command struct {
 	Args []string
 	// Dir is the working directory inside the sandbox; "" means WorkDir.
 	Dir string
-	// Env is added to the base environment (PATH, HOME, LANG, TMPDIR, TZ); nothing of the host's is inherited.
+	// Env is added to the base environment (PATH, HOME, LANG, PWD, TMPDIR, TZ) and may change it; nothing of the host's
+	// is inherited.
 	Env []string
 	// Stdin is given to the process whole; then comes end of file.
 	Stdin []byte
@@ -46,12 +48,14 @@ type Command struct {
 	Layers []string
 	// Keep, when set, is an absent or empty host directory that receives the private layer after a run that ended by
 	// itself: what was written, and whiteouts for what was deleted, so that it can be a topmost layer of later runs.
+	// Sockets and set-user-id bits are left out.
 	Keep string
 	// Mounts are further host files or directories, bound read-only.
 	Mounts []Mount
 	Limits Limits
 	// After, when set, is called once no process is left and before the view goes: root is the view at WorkDir as
-	// the processes left it. What lies in it is hostile: root never follows a symlink out of the view.
+	// the processes left it, also when a limit ended them, but not when ctx did. What lies in it is hostile: root never
+	// follows a symlink out of the view, but opening a named pipe waits for a writer that never comes.
 	After func(root *os.Root) error
 }
 
@@ -93,7 +97,8 @@ func pick[T comparable](field *T, fallback T) {
 
 // Result is how a Command ended.
 type Result struct {
-	// Exit is the exit status of the first process; 128+n when signal n ended it.
+	// Exit is the exit status of the first process; 128+n when signal n ended it; 127 when there is no such command,
+	// 126 when it can't be executed.
 	Exit int
 	// Signal is the name of the signal that ended the first process ("SIGSEGV"), or "".
 	Signal string
