@@ -5,9 +5,8 @@
 //
 // Inside, whatever the runtime: an unprivileged user, a read-only system with the host's language runtimes, a private
 // /tmp, a network that is nothing but a working loopback, no variable of the host's environment, no new privileges, a
-// system-call filter. The view lies at /work and is the only writable place besides /tmp (and /dev/shm, which
-// shares the bound of /tmp). At the deadline, on
-// cancellation and when Crisol dies, the whole process tree dies.
+// system-call filter. The view lies at /work and is the only writable place besides /tmp (and /dev/shm, which shares
+// the bound of /tmp). At the deadline, on cancellation and when Crisol dies, the whole process tree dies.
 package sandbox
 
 import (
