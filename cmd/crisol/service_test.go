@@ -182,11 +182,14 @@ func TestServiceSurvivesKill(t *testing.T) {
 	t.Parallel()
 	data, addr := t.TempDir(), freeAddr(t)
 	s := serve(t, data, addr)
-	fix := appScenarioPatch(t, "app-xss", "fix.diff")
+	fix, err := os.ReadFile("testdata/lodash-fix.diff")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var ids []string
 	for i := range 3 {
 		status, header, v := s.call(http.MethodPost, "/wargaming/validate", map[string]any{
-			"apv_id": fmt.Sprint("apv-", i), "scenario_id": "app-xss", "patch_diff": fix, "wait": "0s",
+			"apv_id": fmt.Sprint("apv-", i), "cve_id": "CVE-2019-10744", "patch_diff": string(fix), "wait": "0s",
 		})
 		if status != http.StatusAccepted || header.Get("Location") == "" {
 			t.Fatalf("%d %v", status, v)
