@@ -30,7 +30,7 @@ const (
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == wargame.RefereeCommand {
-		os.Exit(runReferee())
+		leave(runReferee())
 	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

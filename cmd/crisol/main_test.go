@@ -27,6 +27,11 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
+		// The race detector would wait for a second at the end of every command.
+		if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		if binary, err = build(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -65,7 +70,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("CRISOL_DATA", filepath.Join(env.WorkDir, ".data"))
 			env.Setenv("TESTDATA", filepath.Join(here, "testdata"))
 			env.Setenv("HOME", os.Getenv("HOME"))
-			for _, name := range []string{"GOCOVERDIR", "CRISOL_RUNSC", "GOFLAGS", "GOPROXY", "GOMODCACHE"} {
+			for _, name := range []string{"GOCOVERDIR", "GORACE", "CRISOL_RUNSC", "GOFLAGS", "GOPROXY", "GOMODCACHE"} {
 				env.Setenv(name, os.Getenv(name))
 			}
 			return nil
