@@ -13,7 +13,6 @@ import (
 	"crisol"
 	"crisol/internal/sandbox"
 	"crisol/internal/sandbox/runtimes"
-	"crisol/internal/scenario"
 	"crisol/internal/target"
 	"crisol/internal/validate"
 	"crisol/internal/wargame"
@@ -42,7 +41,6 @@ type App struct {
 	Sandbox sandbox.Runtime
 	Targets *target.Store
 	Arena   *wargame.Arena
-	Library *scenario.Index
 	Flow    *validate.Flow
 }
 
@@ -87,10 +85,6 @@ func Open(ctx context.Context, c Config) (*App, error) {
 }
 
 func (a *App) build(ctx context.Context) (err error) {
-	// A scenario of the library that doesn't load is a fault of the build; it doesn't stand in the others' way.
-	if a.Library, err = scenario.Library(); err != nil {
-		a.Log.Error("open the library", "error", err)
-	}
 	if a.Sandbox, err = runtimes.Open(ctx, a.Config.Sandbox, runtimes.Options{Log: a.Log}); err != nil {
 		return err
 	}
@@ -111,7 +105,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a.Flow = &validate.Flow{Arena: a.Arena, Library: a.Library, Timeout: a.Timeout, Log: a.Log, Now: time.Now}
+	a.Flow = &validate.Flow{Arena: a.Arena, Timeout: a.Timeout, Log: a.Log, Now: time.Now}
 	return nil
 }
 

@@ -33,6 +33,12 @@ func (a *App) Serve(ctx context.Context, addr string) (err error) {
 	if err := listener.Close(); err != nil {
 		return crisol.Errorf(crisol.KindInfrastructure, "try the address: %w", err)
 	}
+	// A scenario of the library that doesn't load is a fault of the build; it doesn't stand in the others' way.
+	index, err := scenario.Library()
+	if err != nil {
+		a.Log.Error("open the library", "error", err)
+	}
+	a.Flow.Library = index
 	st, err := sqlite.Open(ctx, filepath.Join(a.Data, "crisol.db"), a.Log)
 	if err != nil {
 		return err
@@ -52,8 +58,8 @@ func (a *App) Serve(ctx context.Context, addr string) (err error) {
 		defer cancel()
 		err = errors.Join(err, queue.Stop(within))
 	}()
-	handler := api.New(api.Deps{Queue: queue, History: st, Library: library{a.Library}, Version: Version, Logger: a.Log})
-	a.Log.Info("service starts", "addr", addr, "data", a.Data, "sandbox", a.Sandbox.Name(), "scenarios", len(a.Library.All()))
+	handler := api.New(api.Deps{Queue: queue, History: st, Library: library{index}, Version: Version, Logger: a.Log})
+	a.Log.Info("service starts", "addr", addr, "data", a.Data, "sandbox", a.Sandbox.Name(), "scenarios", len(index.All()))
 	return api.Serve(ctx, addr, handler, a.Log)
 }
 

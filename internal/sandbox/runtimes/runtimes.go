@@ -28,11 +28,15 @@ type Options struct {
 // Names are the runtimes in the order in which auto tries them.
 func Names() []string { return []string{"bwrap", "crun", "runc", "runsc"} }
 
-// closing is a Runtime with the Host that it alone uses.
+// closing is a Runtime, checked, with the Host that it alone uses.
 type closing struct {
 	sandbox.Runtime
-	host *stage.Host
+	host   *stage.Host
+	report sandbox.Report
 }
+
+// Check returns what Open saw when it checked the runtime: a command line has no need to pay for it twice.
+func (c closing) Check(context.Context) (sandbox.Report, error) { return c.report, nil }
 
 // Close gives back what is kept between runs (threads, cgroups). It waits for runs that are under way.
 func (c closing) Close() error { return c.host.Close() }
@@ -55,12 +59,13 @@ func Open(ctx context.Context, name string, o Options) (sandbox.Runtime, error) 
 	var errs []error
 	for _, candidate := range candidates {
 		r, err := open(candidate, host)
+		var report sandbox.Report
 		if err == nil {
-			_, err = r.Check(ctx)
+			report, err = r.Check(ctx)
 		}
 		if err == nil {
 			host.Warm(2) // the two sides of a trial
-			return closing{r, host}, nil
+			return closing{r, host, report}, nil
 		}
 		errs = append(errs, err)
 	}
