@@ -27,6 +27,13 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
+		// go test points GOCOVERDIR elsewhere; scripts/cover wants what the binary under test covers.
+		if dir := os.Getenv("CRISOL_TEST_COVERDIR"); dir != "" {
+			if err := os.Setenv("GOCOVERDIR", dir); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+		}
 		// The race detector would wait for a second at the end of every command.
 		if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
