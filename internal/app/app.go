@@ -105,7 +105,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a.Flow = &validate.Flow{Arena: a.Arena, Timeout: a.Timeout, Log: a.Log, Now: time.Now}
+	a.Flow = &validate.Flow{Arena: a.Arena, Timeout: a.Timeout, Now: time.Now}
 	return nil
 }
 

@@ -7,7 +7,6 @@ package validate
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -41,7 +40,6 @@ type Flow struct {
 	Library Library
 	// Timeout bounds one trial; 0 is DefaultTimeout.
 	Timeout time.Duration
-	Log     *slog.Logger
 	Now     func() time.Time
 }
 
