@@ -133,19 +133,20 @@ type Filter struct {
 
 // Scenario is one entry of the exploit database.
 type Scenario struct {
-	ID       string   `json:"id"`
-	Title    string   `json:"title"`
-	CVE      string   `json:"cve,omitempty"`
-	Aliases  []string `json:"aliases,omitempty"`
-	CWE      []string `json:"cwe,omitempty"`
-	Severity string   `json:"severity,omitempty"`
-	Type     string   `json:"type,omitempty"`
-	Target   string   `json:"target"`
-	Exploits int      `json:"exploits"`
-	Benign   int      `json:"benign"`
-	Tests    int      `json:"tests"`
-	Digest   string   `json:"digest"`
-	Verified string   `json:"verified,omitempty"` // 2006-01-02
+	ID        string   `json:"id"`
+	Title     string   `json:"title"`
+	Ecosystem string   `json:"ecosystem"` // npm, pypi, golang, maven, cargo, or dir
+	Package   string   `json:"package"`   // the purl of the vulnerable version; of a folder its name
+	Type      string   `json:"type,omitempty"`
+	Severity  string   `json:"severity,omitempty"`
+	CVE       string   `json:"cve,omitempty"`
+	Aliases   []string `json:"aliases,omitempty"`
+	CWE       []string `json:"cwe,omitempty"`
+	Exploits  int      `json:"exploits"`
+	Benign    int      `json:"benign"`
+	Tests     int      `json:"tests"`
+	Digest    string   `json:"digest"`
+	Verified  string   `json:"verified,omitempty"` // 2006-01-02
 }
 
 // Health is what the service says of itself.

@@ -7,7 +7,8 @@
 // Wiring, as app does it (st is a store, queue a jobs.Queue, library the scenarios):
 //
 //	handler := api.New(api.Deps{Queue: queue, History: st, Library: library, Version: version, Logger: logger})
-//	err := api.Serve(ctx, "127.0.0.1:8026", handler, logger) // until ctx is done; then queue.Stop and st.Close
+//	listener, err := api.Listen(ctx, "127.0.0.1:8026")
+//	err = api.Serve(ctx, listener, handler, logger) // until ctx is done; then queue.Stop and st.Close
 package api
 
 import (

@@ -223,6 +223,7 @@ func TestRefusals(t *testing.T) {
 		"/wargaming/validations?sort=asc":                                              {422, "query.sort"},
 		"/wargaming/validations?since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z": {422, "query.since"},
 		"/wargaming/scenarios/nowhere":                                                 {404, "no scenario"},
+		"/wargaming/scenarios/CVE-2020-7598@1":                                         {404, "no scenario"},
 		"/wargaming/scenarios/..%2f":                                                   {422, "path.id"},
 		"/no/such":                                                                     {404, "/docs"},
 		"/wargaming/validate":                                                          {405, "possible: POST"},
@@ -432,10 +433,10 @@ func TestScenarios(t *testing.T) {
 	s := apitest.Start(t, apitest.Flow{}, apitest.Config{})
 	list := get(t, s, "/wargaming/scenarios").json(t)["scenarios"].([]any)
 	first := list[0].(map[string]any)
-	if len(list) != 2 || first["id"] != "CVE-2019-10744" || first["target"] != "pkg:npm/lodash@4.17.11" || first["exploits"] != 1.0 || first["verified"] != "2026-02-03" {
+	if len(list) != 2 || first["id"] != "CVE-2019-10744" || first["package"] != "pkg:npm/lodash@4.17.11" || first["exploits"] != 1.0 || first["verified"] != "2026-02-03" {
 		t.Errorf("%v", list)
 	}
-	if second := list[1].(map[string]any); second["target"] != "app" || second["verified"] != nil {
+	if second := list[1].(map[string]any); second["package"] != "app" || second["verified"] != nil {
 		t.Errorf("%v", second)
 	}
 	for _, id := range []string{"CVE-2019-10744", "GHSA-jf85-cpcp-j695"} {
@@ -444,8 +445,9 @@ func TestScenarios(t *testing.T) {
 		}
 	}
 	one := get(t, s, "/wargaming/scenarios/CVE-2019-10744").json(t)
-	if one["reference"].(map[string]any)["package"] != "pkg:npm/lodash@4.17.12" || fmt.Sprint(one["files"]) != "[exploit.js lock/package-lock.json]" ||
-		fmt.Sprint(one["service"]) != "[node app.js]" || fmt.Sprint(one["build"]) != "[[make]]" {
+	target := one["target"].(map[string]any)
+	if target["reference"].(map[string]any)["package"] != "pkg:npm/lodash@4.17.12" || fmt.Sprint(one["files"]) != "[exploit.js]" ||
+		fmt.Sprint(target["service"].(map[string]any)["run"]) != "[node app.js]" || fmt.Sprint(target["build"].([]any)[0].(map[string]any)["run"]) != "[make]" {
 		t.Errorf("%v", one)
 	}
 }
@@ -712,26 +714,17 @@ func TestServe(t *testing.T) {
 	}
 	addr := l.Addr().String()
 	logger := slog.New(slog.DiscardHandler)
-	if err := api.Serve(t.Context(), addr, http.NotFoundHandler(), logger); crisol.KindOf(err) != crisol.KindInfrastructure {
-		t.Errorf("serve on a port in use: %v", err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	reached := make(chan struct{})
 	go func() {
-		served <- api.Serve(ctx, addr, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(reached) }), logger)
+		served <- api.Serve(ctx, l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(reached) }), logger)
 	}()
-	for {
-		response, err := http.Get("http://" + addr + "/")
-		if err == nil {
-			_ = response.Body.Close()
-			break
-		}
-		time.Sleep(time.Millisecond) // nothing tells when a listener of another goroutine is up
+	response, err := http.Get("http://" + addr + "/") // it waits in the listener's queue if need be
+	if err != nil {
+		t.Fatal(err)
 	}
+	_ = response.Body.Close()
 	<-reached
 	stop()
 	if err := <-served; err != nil {
@@ -744,10 +737,11 @@ func TestServe(t *testing.T) {
 func TestStopIsBounded(t *testing.T) {
 	t.Parallel()
 	reached, release := make(chan struct{}), make(chan struct{})
-	s := api.NewServer("127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(reached); <-release }), slog.New(slog.DiscardHandler))
-	if s.Addr() != "" {
-		t.Error("an address before the start")
+	l, err := api.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
+	s := api.NewServer(l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(reached); <-release }), slog.New(slog.DiscardHandler))
 	if err := errors.Join(s.Start(t.Context()), s.Start(t.Context())); err != nil {
 		t.Fatal(err)
 	}

@@ -24,11 +24,10 @@ const (
 	stopFor        = 10 * time.Second
 )
 
-// Serve listens on addr and answers until ctx is done. Then it takes no more connections, sends those who wait for a
-// verdict away with what there is (202), and returns when all answers are written or ten seconds are over. It refuses
-// an address that other machines can reach.
-func Serve(ctx context.Context, addr string, handler http.Handler, logger *slog.Logger) error {
-	s := NewServer(addr, handler, logger)
+// Serve answers on listener (see Listen) until ctx is done. Then it takes no more connections, sends those who wait for
+// a verdict away with what there is (202), and returns when all answers are written or ten seconds are over.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger) error {
+	s := NewServer(listener, handler, logger)
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
@@ -44,60 +43,48 @@ func Serve(ctx context.Context, addr string, handler http.Handler, logger *slog.
 
 // Server is a listener with its HTTP server. Start and Stop may each be called twice.
 type Server struct {
-	addr    string
-	handler http.Handler
-	logger  *slog.Logger
-	failed  chan error // of serving, at most one
-
-	mu       sync.Mutex // guards what follows
-	http     *http.Server
 	listener net.Listener
-	hangUp   context.CancelFunc // ends the context of every request
-	done     chan struct{}
+	handler  http.Handler
+	logger   *slog.Logger
+	failed   chan error // of serving, at most one
+
+	mu     sync.Mutex // guards what follows
+	http   *http.Server
+	hangUp context.CancelFunc // ends the context of every request
+	done   chan struct{}
 }
 
-// NewServer makes a server that does not listen yet.
-func NewServer(addr string, handler http.Handler, logger *slog.Logger) *Server {
-	return &Server{addr: addr, handler: handler, logger: logger, failed: make(chan error, 1)}
+// NewServer makes a server that does not answer yet. The listener is the server's from here on: Stop closes it.
+func NewServer(listener net.Listener, handler http.Handler, logger *slog.Logger) *Server {
+	return &Server{listener: listener, handler: handler, logger: logger, failed: make(chan error, 1)}
 }
 
-// Start listens and serves in the background. ctx bounds the start only.
+// Start serves in the background. ctx bounds the start only.
 func (s *Server) Start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.http != nil {
 		return nil
 	}
-	listener, err := Listen(ctx, s.addr)
-	if err != nil {
-		return err
-	}
 	base, hangUp := context.WithCancel(context.WithoutCancel(ctx))
-	s.listener, s.hangUp, s.done = listener, hangUp, make(chan struct{})
+	s.hangUp, s.done = hangUp, make(chan struct{})
 	s.http = &http.Server{
 		Handler: s.handler, BaseContext: func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: readHeaderFor, WriteTimeout: writeFor, IdleTimeout: idleFor, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
 	}
-	s.logger.InfoContext(ctx, "listening", "addr", listener.Addr().String())
+	s.logger.InfoContext(ctx, "listening", "addr", s.Addr())
 	go func(server *http.Server, done chan struct{}) {
 		defer close(done)
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.failed <- crisol.Errorf(crisol.KindInfrastructure, "serve %s: %w", s.addr, err)
+		if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- crisol.Errorf(crisol.KindInfrastructure, "serve %s: %w", s.Addr(), err)
 		}
 	}(s.http, s.done)
 	return nil
 }
 
-// Addr is where the server listens, with the port that the system chose if addr left it open; "" before Start.
-func (s *Server) Addr() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.listener == nil {
-		return ""
-	}
-	return s.listener.Addr().String()
-}
+// Addr is where the server listens, with the port that the system chose if that was left open.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Stop takes no more connections, ends waits, and waits for answers in work until ctx is done; what is left then is
 // cut off.
@@ -110,10 +97,10 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.hangUp()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
-		err = errors.Join(crisol.Errorf(crisol.KindInfrastructure, "stop serving %s: %w", s.addr, err), s.http.Close())
+		err = errors.Join(crisol.Errorf(crisol.KindInfrastructure, "stop serving %s: %w", s.Addr(), err), s.http.Close())
 	}
 	<-s.done
-	s.http, s.listener = nil, nil
+	s.http = nil
 	return err
 }
 

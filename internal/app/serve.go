@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"net"
 	"path/filepath"
 	"time"
 
@@ -30,9 +31,11 @@ func (a *App) Serve(ctx context.Context, addr string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := listener.Close(); err != nil {
-		return crisol.Errorf(crisol.KindInfrastructure, "try the address: %w", err)
-	}
+	defer func() {
+		if err := listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			a.Log.Warn("close the listener", "error", err)
+		}
+	}()
 	// A scenario of the library that doesn't load is a fault of the build; it doesn't stand in the others' way.
 	index, err := scenario.Library()
 	if err != nil {
@@ -60,7 +63,7 @@ func (a *App) Serve(ctx context.Context, addr string) (err error) {
 	}()
 	handler := api.New(api.Deps{Queue: queue, History: st, Library: library{index}, Version: Version, Logger: a.Log})
 	a.Log.Info("service starts", "addr", addr, "data", a.Data, "sandbox", a.Sandbox.Name(), "scenarios", len(index.All()))
-	return api.Serve(ctx, addr, handler, a.Log)
+	return api.Serve(ctx, listener, handler, a.Log)
 }
 
 // validator is the flow as the queue sees it.

@@ -14,23 +14,23 @@ import (
 
 // Summary is one scenario in a list.
 type Summary struct {
-	ID        string   `json:"id"`
+	ID        string   `json:"id" example:"CVE-2019-10744"`
 	Title     string   `json:"title"`
-	Ecosystem string   `json:"ecosystem"` // npm, pypi, golang, maven, cargo, or dir
-	Package   string   `json:"package"`   // the purl of the vulnerable version; of a folder its name
-	Type      string   `json:"type,omitempty"`
+	Ecosystem string   `json:"ecosystem" doc:"npm, pypi, golang, maven, cargo, or dir"`
+	Package   string   `json:"package" doc:"The purl of the vulnerable version; of a folder its name"`
+	Type      string   `json:"type,omitempty" doc:"The class of the weakness" example:"prototype_pollution"`
 	Severity  string   `json:"severity,omitempty"`
 	CVE       string   `json:"cve,omitempty"`
 	Aliases   []string `json:"aliases,omitempty"`
 	CWE       []string `json:"cwe,omitempty"`
-	Exploits  int      `json:"exploits"` // all of them: the proof and the variants
+	Exploits  int      `json:"exploits" doc:"All of them: the proof and the variants"`
 	Variants  int      `json:"variants"`
 	Benign    int      `json:"benign"`
 	Tests     int      `json:"tests"`
-	Verified  string   `json:"verified,omitempty"` // 2006-01-02
-	Digest    string   `json:"digest"`
+	Verified  string   `json:"verified,omitempty" format:"date" doc:"The day on which its self-test was last seen green"`
+	Digest    string   `json:"digest" doc:"The scenario's version"`
 	Path      string   `json:"path"`
-	Embedded  bool     `json:"embedded"`
+	Embedded  bool     `json:"embedded" doc:"It is part of the binary"`
 }
 
 // Detail is one scenario with all that its manifest says.
@@ -39,10 +39,10 @@ type Detail struct {
 	Advisories []string      `json:"advisories,omitempty"`
 	Target     TargetDetail  `json:"target"`
 	Kit        string        `json:"kit,omitempty"`
-	Inputs     []InputDetail `json:"inputs"`
+	Inputs     []InputDetail `json:"inputs" nullable:"false"`
 	Limits     LimitsDetail  `json:"limits"`
-	Locked     []string      `json:"locked"` // the sides that have a lock
-	Files      []string      `json:"files"`  // what is laid at /work
+	Locked     []string      `json:"locked" nullable:"false" doc:"The sides that have a lock"`
+	Files      []string      `json:"files" nullable:"false" doc:"What is laid at /work"`
 }
 
 // TargetDetail is the tree under trial and its fixes.
@@ -158,7 +158,7 @@ func (t Target) detail() TargetDetail {
 }
 
 func (s *Scenario) inputs() []InputDetail {
-	var out []InputDetail
+	out := []InputDetail{}
 	add := func(role string, in Input, byDefault string) *InputDetail {
 		oracle := in.Oracle.String()
 		if oracle == "" {

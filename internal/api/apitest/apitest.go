@@ -154,7 +154,11 @@ func Run(ctx context.Context, v jobs.Validator, c Config) (*Service, error) {
 	if c.API != nil {
 		c.API(&deps)
 	}
-	s := &Service{Store: st, Queue: queue, http: api.NewServer("127.0.0.1:0", api.New(deps), logger)}
+	listener, err := api.Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{Store: st, Queue: queue, http: api.NewServer(listener, api.New(deps), logger)}
 	if err := s.http.Start(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop(ctx))
 	}
