@@ -80,7 +80,8 @@ var tools = []tool{
 	{"go", "Go scenarios", "install Go 1.26 or later"},
 	{"java", "Maven scenarios", "apt-get install openjdk-17-jdk-headless"},
 	{"mvn", "fetching Maven artifacts", "apt-get install maven"},
-	{"cargo", "crates", "install Rust with cargo"},
+	{"cargo", "fetching crates, and building them", "install Rust with cargo"},
+	{"rustc", "crates scenarios", "install Rust with cargo"},
 	{"gcc", "C and C++ scenarios under AddressSanitizer", "apt-get install gcc libc6-dev"},
 }
 

@@ -15,10 +15,10 @@ import (
 
 // The prefix "all:" keeps files whose name begins with a dot or an underscore.
 //
-//go:embed all:node python go java
+//go:embed all:node python go java rust
 var files embed.FS
 
-var names = []string{"go", "java", "node", "python"}
+var names = []string{"go", "java", "node", "python", "rust"}
 
 // Names lists the kits, sorted.
 func Names() []string { return slices.Clone(names) }

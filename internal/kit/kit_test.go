@@ -41,7 +41,7 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%s: %d files, %v", name, n, err)
 		}
 	}
-	if !slices.Equal(Names(), []string{"go", "java", "node", "python"}) {
+	if !slices.Equal(Names(), []string{"go", "java", "node", "python", "rust"}) {
 		t.Error(Names())
 	}
 }
@@ -50,6 +50,7 @@ func TestFiles(t *testing.T) {
 func TestLayout(t *testing.T) {
 	for name, file := range map[string]string{
 		"node": "node_modules/@crisol/trial/index.js", "python": "crisol_trial.py", "go": "trial/trial.go", "java": "Trial.java",
+		"rust": "src/trial.rs",
 	} {
 		files, err := Files(name)
 		if err != nil {
@@ -64,7 +65,7 @@ func TestLayout(t *testing.T) {
 func TestUnknown(t *testing.T) {
 	for _, name := range []string{"", "ruby", "../kit", "."} {
 		_, err := Files(name)
-		if crisol.KindOf(err) != crisol.KindInput || !strings.Contains(crisol.HintOf(err), "go, java, node, python") {
+		if crisol.KindOf(err) != crisol.KindInput || !strings.Contains(crisol.HintOf(err), "go, java, node, python, rust") {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
