@@ -18,6 +18,7 @@ var rooms = map[string][]string{
 	"crisol/internal/kit":                 {"crisol"},
 	"crisol/internal/kit/go/trial":        {}, // laid into sandboxes; nothing of Crisol is there
 	"crisol/internal/certify":             {},
+	"crisol/internal/variant":             {"crisol"},
 	"crisol/internal/verdict":             {"crisol"},
 	"crisol/internal/diff":                {"crisol"},
 	"crisol/internal/sandbox":             {"crisol"},
@@ -27,11 +28,11 @@ var rooms = map[string][]string{
 	"crisol/internal/sandbox/runtimes":    {"crisol", "crisol/internal/sandbox", "crisol/internal/sandbox/bwrap", "crisol/internal/sandbox/oci", "crisol/internal/sandbox/stage"},
 	"crisol/internal/sandbox/sandboxtest": {"crisol", "crisol/internal/sandbox"},
 	"crisol/internal/target":              {"crisol"},
-	"crisol/internal/scenario":            {"crisol", "crisol/internal/kit", "crisol/internal/target", "crisol/scenarios"},
+	"crisol/internal/scenario":            {"crisol", "crisol/internal/kit", "crisol/internal/target", "crisol/internal/variant", "crisol/scenarios"},
 	"crisol/internal/oracle":              {"crisol/internal/scenario"},
 	"crisol/internal/referee":             {"crisol/internal/oracle"},
 	"crisol/internal/wargame": {"crisol", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/oracle", "crisol/internal/referee",
-		"crisol/internal/sandbox", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/verdict"},
+		"crisol/internal/sandbox", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/variant", "crisol/internal/verdict"},
 	"crisol/internal/validate":             {"crisol", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/verdict", "crisol/internal/wargame"},
 	"crisol/internal/store":                {"crisol"},
 	"crisol/internal/store/sqlite":         {"crisol", "crisol/internal/store", "crisol/internal/store/sqlite/queries"},
@@ -44,12 +45,12 @@ var rooms = map[string][]string{
 	"crisol/internal/app": {"crisol", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes",
 		"crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/wargame"},
 	"crisol/cmd/crisol": {"crisol", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/referee", "crisol/internal/sandbox/runtimes",
-		"crisol/internal/scenario", "crisol/internal/show", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/wargame"},
+		"crisol/internal/scenario", "crisol/internal/show", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/variant", "crisol/internal/wargame"},
 	"crisol/bench": {"crisol", "crisol/internal/app", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/wargame"},
 }
 
 // pure lists the packages that decide: they do no input or output of any kind.
-var pure = []string{"crisol", "crisol/internal/certify", "crisol/internal/verdict"}
+var pure = []string{"crisol", "crisol/internal/certify", "crisol/internal/variant", "crisol/internal/verdict"}
 
 var effects = []string{"os", "io", "io/fs", "net", "net/http", "os/exec", "database/sql", "log", "log/slog", "syscall", "math/rand", "math/rand/v2"}
 

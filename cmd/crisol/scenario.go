@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -27,7 +26,7 @@ func newScenario(g *global) *cobra.Command {
 that decide whether they succeeded, benign inputs, and the reference fix. The library is part of the binary; a folder of
 your own works the same.`,
 	}
-	cmd.AddCommand(scenarioList(), scenarioShow(), scenarioNew(), scenarioTest(g), scenarioLock(g))
+	cmd.AddCommand(scenarioList(), scenarioShow(), scenarioNew(), scenarioTest(g), scenarioLock(g), scenarioDerive(g))
 	return cmd
 }
 
@@ -263,11 +262,7 @@ same trees come back next year.`,
 }
 
 func lockFolder(cmd *cobra.Command, targets *target.Store, folder string) error {
-	info, err := os.Stat(folder)
-	if err != nil || !info.IsDir() {
-		return crisol.Errorf(crisol.KindInput, "%s is not a folder", folder)
-	}
-	s, err := scenario.Load(os.DirFS(folder), folder)
+	s, err := loadFolder(folder)
 	if err != nil {
 		return err
 	}

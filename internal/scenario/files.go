@@ -13,10 +13,10 @@ import (
 	"crisol/internal/kit"
 )
 
-// WorkFiles is what is laid at /work: everything but the manifest, the page for people, the locks, the target's own
-// folder, and the folders and diffs of its fixes.
+// WorkFiles is what is laid at /work: everything but the manifest, the page for people, the locks, the derived
+// variants, the target's own folder, and the folders and diffs of its fixes.
 func (s *Scenario) WorkFiles() fs.FS {
-	hidden := map[string]bool{manifestName: true, readmeName: true, lockDir: true}
+	hidden := map[string]bool{manifestName: true, readmeName: true, lockDir: true, variantsName: true}
 	fixes := append([]Fix{s.Target.Reference}, s.Target.Incomplete...)
 	if s.Target.Decoy != nil {
 		fixes = append(fixes, *s.Target.Decoy)

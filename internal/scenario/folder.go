@@ -19,6 +19,7 @@ const (
 	manifestName = "scenario.yaml"
 	readmeName   = "README.md"
 	lockDir      = "lock"
+	variantsName = "variants.json"
 )
 
 // The bounds of a folder.

@@ -38,6 +38,7 @@ func Load(dir fs.FS, at string) (*Scenario, error) {
 	s := &Scenario{Files: files, Path: at}
 	if root := r.parse(text); root != nil {
 		s.Manifest = r.manifest(root)
+		problems = append(problems, s.addVariants(files, at)...)
 	}
 	if problems = append(problems, r.problems...); len(problems) > 0 {
 		slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) })

@@ -10,6 +10,7 @@ import (
 
 	"crisol/internal/kit"
 	"crisol/internal/target"
+	"crisol/internal/variant"
 )
 
 // Severities and Types are the words that vulnerability.severity and vulnerability.type may be.
@@ -25,7 +26,7 @@ var (
 var (
 	targetKeys  = []string{"package", "dir", "with", "reference", "incomplete", "decoy", "build", "service"}
 	fixKeys     = []string{"package", "patch", "dir"}
-	exploitKeys = []string{"id", "title", "run", "env", "callback", "oracle", "reached"}
+	exploitKeys = []string{"id", "title", "run", "env", "payload", "derive", "callback", "oracle", "reached"}
 )
 
 // manifest reads the whole document. What later parts are checked against is read first.
@@ -248,6 +249,8 @@ func (r *reader) exploit(n *yaml.Node, where string) Exploit {
 		field("title", &x.Title, r.text),
 		must("run", &x.Run, r.program(runsIn{ours: true})),
 		field("env", &x.Env, list(r, r.environment)),
+		field("payload", &x.Payload, r.payload),
+		field("derive", &x.Derive, r.derive),
 		field("callback", &x.Callback, r.loopback),
 		key{name: "oracle", read: func(n *yaml.Node, where string) {
 			in.callback = x.Callback != ""
@@ -258,6 +261,17 @@ func (r *reader) exploit(n *yaml.Node, where string) Exploit {
 		}})
 	if values != nil && values["oracle"] == nil && r.kit == "" && !mistyped(n, "oracle", exploitKeys) {
 		r.report(n, "%s: missing key \"oracle\": without a kit nothing else tells whether it succeeded", where)
+	}
+	switch {
+	case values == nil:
+	case values["payload"] != nil && r.kit == "":
+		r.report(values["payload"], "%s: a payload reaches the script through a kit, and the manifest names none", where)
+	case values["derive"] != nil && values["payload"] == nil && !mistyped(n, "payload", exploitKeys):
+		r.report(values["derive"], "%s: without a payload there is nothing to derive from", where)
+	case x.Derive != nil && x.Payload != nil:
+		if _, err := variant.Derive(x.Derive.Form, x.Payload, x.Derive.Hint); err != nil {
+			r.report(values["derive"], "%s: %s", where, err)
+		}
 	}
 	return x
 }
@@ -278,6 +292,7 @@ func (r *reader) input(n *yaml.Node, where string, in runsIn) Input {
 		field("title", &x.Title, r.text),
 		must("run", &x.Run, r.program(in)),
 		field("env", &x.Env, list(r, r.environment)),
+		field("payload", &x.Payload, r.payload),
 		field("oracle", &x.Oracle, r.oracle(setting{})))
 	return x
 }

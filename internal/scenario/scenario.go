@@ -6,6 +6,7 @@
 package scenario
 
 import (
+	"encoding/json"
 	"io/fs"
 	"time"
 )
@@ -13,7 +14,8 @@ import (
 // Schema is the only schema there is so far.
 const Schema = "crisol/v1"
 
-// Scenario is a checked manifest with the files beside it.
+// Scenario is a checked manifest with the files beside it. Its exploits are the manifest's, then those that were derived
+// from them and recorded beside it (variants.json).
 type Scenario struct {
 	Manifest
 	// Files is the scenario's folder. Everything in it but the manifest, lock/ and the target's directory is laid at
@@ -106,6 +108,12 @@ type Input struct {
 	Run    []string
 	Env    []string
 	Oracle *Oracle // benign, tests: nil means {exit: 0} (with a kit: and the kit's word that it ran to its end)
+	// Payload is a JSON value that the run finds in its order (see internal/kit), or nil: what one script hands to the
+	// call under trial, so that many inputs share it.
+	Payload json.RawMessage
+	// Optional marks an input that counts only where it works on the vulnerable side; a manifest can't set it. Scenarios
+	// that are made for a snippet try many payloads of which a few fit.
+	Optional bool `yaml:"-"`
 }
 
 // Exploit is an attack. Its oracle holds when it succeeded.
@@ -115,6 +123,16 @@ type Exploit struct {
 	Reached *Oracle
 	// Callback is a loopback address on which Crisol listens inside the sandbox while the exploit runs.
 	Callback string
+	// Derive asks for variants made from Payload; nil asks for none.
+	Derive *Derive
+	// DerivedFrom is the id of the exploit that this one was derived from; "" for one of the manifest's own.
+	DerivedFrom string
+}
+
+// Derive says how variants of an exploit's payload are made. YAML: a form's name, or {form: path, absolute: /work/secret}.
+type Derive struct {
+	Form string            // one of variant.Forms
+	Hint map[string]string // what the form can't know by itself: see variant.Form
 }
 
 // Limits of each process tree.

@@ -20,6 +20,9 @@ type baseline struct {
 	// Healthy holds the checks of benign inputs and tests that passed, by gate and id.
 	Healthy map[string]crisol.Check
 
+	// dead holds the tallies of optional exploits that don't succeed; they are of this trial only.
+	dead map[string]*tally
+
 	mu    sync.Mutex // guards the maps
 	key   string
 	dirty bool
@@ -38,7 +41,7 @@ func (t *trial) loadBaseline() {
 	if b.Healthy == nil {
 		b.Healthy = map[string]crisol.Check{}
 	}
-	b.key, t.baseline = key, b
+	b.key, b.dead, t.baseline = key, map[string]*tally{}, b
 }
 
 func (t *trial) saveBaseline() {
@@ -51,14 +54,45 @@ func (t *trial) saveBaseline() {
 	}
 }
 
-// exploitVulnerable shows the first exploit on the vulnerable side and sets its gate.
+// exploitVulnerable shows the proof on the vulnerable side and sets its gate. The proof is the first exploit, or, where
+// that is optional, the first that succeeds.
 func (t *trial) exploitVulnerable(ctx context.Context) error {
 	t.loadBaseline()
-	x := t.Scenario.Exploits[0]
+	for _, x := range t.Scenario.Exploits {
+		if base, err := t.show(ctx, x); err != nil || base.Successes > 0 || !x.Optional {
+			return err
+		}
+	}
+	t.none()
+	return nil
+}
+
+// none sets the gate when no optional exploit succeeded: failed if each was seen to be blocked.
+func (t *trial) none() {
+	gate := crisol.Gate{Name: crisol.GateExploitVulnerable, Outcome: crisol.Failed}
+	var because string
+	for _, x := range t.Scenario.Exploits {
+		base := t.baseline.dead[x.ID]
+		check := crisol.Check{ID: x.ID, Side: crisol.Vulnerable, Outcome: crisol.Failed, Oracle: base.Words, Reached: base.Reached, Runs: base.Evidence}
+		if base.Blocked < base.Runs {
+			check.Outcome, gate.Outcome = crisol.Errored, crisol.Errored
+		}
+		if because == "" || gate.Outcome == crisol.Errored && check.Outcome == crisol.Errored {
+			because = fmt.Sprintf("%s: %s", x.ID, base.Words)
+		}
+		gate.Runs, gate.Checks = gate.Runs+base.Runs, append(gate.Checks, check)
+	}
+	gate.Evidence = fmt.Sprintf("none of %d exploits succeeded; %s", len(gate.Checks), because)
+	t.set(gate)
+}
+
+// show runs one exploit on the vulnerable side. It sets the gate unless another exploit may still be the proof.
+func (t *trial) show(ctx context.Context, x scenario.Exploit) (*tally, error) {
+	t.proof = x
 	known := t.baseline.Exploits[x.ID] != nil
 	base, err := t.rate(ctx, x)
-	if err != nil {
-		return err
+	if err != nil || base.Successes == 0 && x.Optional {
+		return base, err
 	}
 	check := crisol.Check{ID: x.ID, Side: crisol.Vulnerable, Runs: base.Evidence}
 	if known {
@@ -79,13 +113,16 @@ func (t *trial) exploitVulnerable(ctx context.Context) error {
 	gate.Checks = []crisol.Check{check}
 	t.set(gate)
 	t.saveBaseline()
-	return nil
+	return base, nil
 }
 
 // rate measures how often an exploit succeeds on the vulnerable side, or remembers it.
 func (t *trial) rate(ctx context.Context, x scenario.Exploit) (*tally, error) {
 	t.baseline.mu.Lock()
 	base := t.baseline.Exploits[x.ID]
+	if base == nil {
+		base = t.baseline.dead[x.ID]
+	}
 	t.baseline.mu.Unlock()
 	if base != nil {
 		return base, nil
@@ -94,6 +131,14 @@ func (t *trial) rate(ctx context.Context, x scenario.Exploit) (*tally, error) {
 	want := 3
 	if t.Repeat > 0 {
 		want = t.Repeat
+	}
+	if x.Optional {
+		if err := t.repeat(ctx, t.Scenario, t.vulnerable, x, base, 1); err != nil || base.Successes == 0 {
+			t.baseline.mu.Lock()
+			t.baseline.dead[x.ID] = base
+			t.baseline.mu.Unlock()
+			return base, err
+		}
 	}
 	for {
 		if err := t.repeat(ctx, t.Scenario, t.vulnerable, x, base, want); err != nil {

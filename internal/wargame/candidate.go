@@ -22,11 +22,12 @@ import (
 	"crisol/internal/target"
 )
 
-// Candidate is what is said to be a fix. Exactly one of Patch, Upgrade, Dir, Reference and change is set.
+// Candidate is what is said to be a fix. Exactly one of Patch, Upgrade, Dir, Tree, Reference and change is set.
 type Candidate struct {
 	Patch   *diff.Patch
 	Upgrade string // another version's purl
 	Dir     string // a host directory that replaces the target's tree
+	Tree    fs.FS  // the same, in memory
 	// Reference is one of the scenario's own fixes, with the lock that lies beside it.
 	Reference *scenario.Fix
 	LockSide  string
@@ -152,6 +153,8 @@ func (c Candidate) changes(s *scenario.Scenario, tree target.Tree) (*diff.Change
 			return nil, "", crisol.Errorf(crisol.KindInput, "%s is not a directory", c.Dir)
 		}
 		return replaceTree(tree, os.DirFS(c.Dir), judges)
+	case c.Tree != nil:
+		return replaceTree(tree, c.Tree, judges)
 	}
 	return nil, "", crisol.Errorf(crisol.KindInternal, "the candidate is empty")
 }

@@ -79,6 +79,8 @@ type order struct {
 	Token   string `json:"token"`
 	Size    int    `json:"size"`
 	Hostile bool   `json:"hostile"`
+	// Payload is what the manifest or a derivation gives the script to hand to the call; left out where there is none.
+	Payload json.RawMessage `json:"payload,omitempty"`
 }
 
 // shot is one run of one input on one side.
@@ -106,7 +108,7 @@ func (a *Arena) fire(ctx context.Context, sh shot) (sighting, error) {
 	if err != nil {
 		return sighting{}, err
 	}
-	sh.order.Token = token
+	sh.order.Token, sh.order.Payload = token, sh.input.Payload
 	line, err := json.Marshal(sh.order)
 	if err != nil {
 		return sighting{}, fmt.Errorf("encode the order: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,7 @@ type trial struct {
 	gates map[crisol.GateName]crisol.Gate
 
 	vulnerable, patched side
+	proof               scenario.Exploit // what shows the vulnerability; the other exploits are variants
 	baseline            *baseline
 	risk                float64
 	infrastructure      string
@@ -236,20 +238,30 @@ func (t *trial) buildPatched(ctx context.Context, patched side, vulnerable criso
 	return true, nil
 }
 
-// exploit runs the first exploit on both sides at once, then as often on the patched side as the rate that was seen on
-// the vulnerable one asks for.
+// exploit runs the proof on both sides at once, then as often on the patched side as the rate that was seen on the
+// vulnerable one asks for.
 func (t *trial) exploit(ctx context.Context) error {
-	t.Watch(Event{Gate: crisol.GateExploitVulnerable, Check: t.Scenario.Exploits[0].ID, Side: crisol.Vulnerable})
-	t.Watch(Event{Gate: crisol.GateExploitPatched, Check: t.Scenario.Exploits[0].ID, Side: crisol.Patched})
-	patched := &tally{ID: t.Scenario.Exploits[0].ID}
+	x := t.Scenario.Exploits[0]
+	t.Watch(Event{Gate: crisol.GateExploitVulnerable, Check: x.ID, Side: crisol.Vulnerable})
+	if x.Optional { // the vulnerable side says which exploit is the proof
+		if err := t.exploitVulnerable(ctx); err != nil || t.gates[crisol.GateExploitVulnerable].Outcome != crisol.Passed {
+			return err
+		}
+		x = t.proof
+	}
+	t.Watch(Event{Gate: crisol.GateExploitPatched, Check: x.ID, Side: crisol.Patched})
+	patched := &tally{ID: x.ID}
 	first := t.Repeat
 	if first == 0 {
 		first = 1
 	}
+	if x.Optional {
+		return t.exploitPatched(ctx, patched)
+	}
 	sides := []func(context.Context) error{
 		t.exploitVulnerable,
 		func(ctx context.Context) error {
-			return t.repeat(ctx, t.Scenario, t.patched, t.Scenario.Exploits[0], patched, first)
+			return t.repeat(ctx, t.Scenario, t.patched, x, patched, first)
 		},
 	}
 	err := parallel(ctx, len(sides), func(ctx context.Context, i int) error { return sides[i](ctx) })
@@ -259,8 +271,13 @@ func (t *trial) exploit(ctx context.Context) error {
 	if t.gates[crisol.GateExploitVulnerable].Outcome != crisol.Passed {
 		return nil
 	}
+	return t.exploitPatched(ctx, patched)
+}
+
+// exploitPatched goes on with the proof on the patched side until that is enough, and sets its gate.
+func (t *trial) exploitPatched(ctx context.Context, patched *tally) error {
 	base := t.baseline.Exploits[patched.ID]
-	if err := t.repeat(ctx, t.Scenario, t.patched, t.Scenario.Exploits[0], patched, t.needed(base)); err != nil {
+	if err := t.repeat(ctx, t.Scenario, t.patched, t.proof, patched, t.needed(base)); err != nil {
 		return err
 	}
 	check := t.blocked(base, patched)
@@ -315,9 +332,9 @@ func (t *trial) stage(ctx context.Context, name crisol.GateName) (crisol.Gate, e
 	return gate, err
 }
 
-// runVariants runs the exploits but the first. A variant counts only where it succeeds on the vulnerable side.
+// runVariants runs the exploits but the proof. A variant counts only where it succeeds on the vulnerable side.
 func (t *trial) runVariants(ctx context.Context) (crisol.Gate, error) {
-	variants := t.Scenario.Exploits[1:]
+	variants := slices.DeleteFunc(slices.Clone(t.Scenario.Exploits), func(x scenario.Exploit) bool { return x.ID == t.proof.ID })
 	if len(variants) == 0 {
 		return crisol.Gate{Outcome: crisol.Skipped, Evidence: "the scenario has no variants"}, nil
 	}

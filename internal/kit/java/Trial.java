@@ -4,7 +4,8 @@ import java.util.regex.Pattern;
 
 /**
  * What an exploit, a benign input and Crisol have to say to each other. Crisol writes one line of JSON to standard
- * input: {"token": secret of this run, "size": n, "hostile": true|false}; it is read before the target is loaded.
+ * input: {"token": secret of this run, "size": n, "hostile": true|false, "payload": text, if there is one}; it is read before the
+ * target is loaded.
  *
  * <pre>Trial.exploit(t -> { t.attack(() -> target(payload)); return effect; });
  * Trial.benign(t -> { ... });
@@ -20,6 +21,8 @@ public final class Trial {
 
   public final int size;
   public final boolean hostile;
+  /** What the manifest gives this exploit, or a variant derived from it; null where there is none or it is no text. */
+  public final String payload;
   private final String token;
   private boolean reached;
 
@@ -28,6 +31,27 @@ public final class Trial {
     token = find(order, "\"token\"\\s*:\\s*\"([^\"]*)\"", "");
     size = Integer.parseInt(find(order, "\"size\"\\s*:\\s*(\\d+)", "0"));
     hostile = !"false".equals(find(order, "\"hostile\"\\s*:\\s*(true|false)", "true"));
+    String quoted = find(order, "\"payload\"\\s*:\\s*\"((?:[^\"\\\\]|\\\\.)*)\"", null);
+    payload = quoted == null ? null : unquote(quoted);
+  }
+
+  private static String unquote(String json) {
+    StringBuilder out = new StringBuilder();
+    for (int i = 0; i < json.length(); i++) {
+      char c = json.charAt(i);
+      if (c != '\\') { out.append(c); continue; }
+      c = json.charAt(++i);
+      switch (c) {
+        case 'n': out.append('\n'); break;
+        case 't': out.append('\t'); break;
+        case 'r': out.append('\r'); break;
+        case 'b': out.append('\b'); break;
+        case 'f': out.append('\f'); break;
+        case 'u': out.append((char) Integer.parseInt(json.substring(i + 1, i + 5), 16)); i += 4; break;
+        default: out.append(c);
+      }
+    }
+    return out.toString();
   }
 
   private static String find(String text, String regex, String fallback) {

@@ -1,7 +1,7 @@
 """What an exploit, a benign input and Crisol have to say to each other.
 
-Crisol writes one line of JSON to standard input: {"token": secret of this run, "size": n, "hostile": bool}. It is read
-here, before the target is imported, so that the target's code can't know the token that proves that a script ran to
+Crisol writes one line of JSON to standard input: {"token": secret of this run, "size": n, "hostile": bool, "payload": any
+value, if there is one}. It is read here, before the target is imported, so that the target's code can't know the token that proves that a script ran to
 its end.
 
     @exploit                       # exit 0 when the function returns something true
@@ -23,11 +23,12 @@ except ValueError:
 
 
 class Trial:
-    """One run: its input size, whether it is to be hostile, and the call under attack."""
+    """One run: its input size, whether it is to be hostile, its payload, and the call under attack."""
 
     def __init__(self):
         self.size = _order.get("size") or 0
         self.hostile = _order.get("hostile", True) is not False
+        self.payload = _order.get("payload")  # what the manifest gives this exploit, or a variant derived from it
         self.reached = False
 
     def attack(self, call):
@@ -37,6 +38,12 @@ class Trial:
             return call()
         except Exception as err:  # noqa: BLE001
             return err
+
+    def pump(self):
+        """Returns a text of size characters from the payload's prefix, pump and suffix."""
+        prefix, pump, suffix = (self.payload.get(name, "") for name in ("prefix", "pump", "suffix"))
+        room = max(0, self.size - len(prefix) - len(suffix))
+        return prefix + pump * -(-room // len(pump)) + suffix
 
     def request(self, method="GET", path="/", port=8080, headers=None, body=None):
         """Sends an HTTP request to loopback, the path exactly as written; returns (status, headers, body)."""

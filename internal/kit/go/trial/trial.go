@@ -1,5 +1,5 @@
 // Package trial is what an exploit, a benign input and Crisol have to say to each other. Crisol writes one line of JSON
-// to standard input: {"token": secret of this run, "size": n, "hostile": true|false}.
+// to standard input: {"token": secret of this run, "size": n, "hostile": true|false, "payload": any value, if there is one}.
 //
 //	func main() { trial.Exploit(func(t *trial.T) bool { t.Attack(func() { ... }); return effect }) }
 //	func main() { trial.Benign(func(t *trial.T) error { ... }) }
@@ -16,18 +16,27 @@ var order struct {
 	Token   string `json:"token"`
 	Size    int    `json:"size"`
 	Hostile *bool  `json:"hostile"`
+	Payload any    `json:"payload"`
 }
 
-// T is one run: its input size, and whether it is to be hostile.
+// T is one run: its input size, whether it is to be hostile, and what the manifest gives it to hand to the call, or a
+// variant derived from that: a JSON value.
 type T struct {
 	Size    int
 	Hostile bool
+	Payload any
 	reached bool
 }
 
 func begin() *T {
 	_ = json.NewDecoder(os.Stdin).Decode(&order)
-	return &T{Size: order.Size, Hostile: order.Hostile == nil || *order.Hostile}
+	return &T{Size: order.Size, Hostile: order.Hostile == nil || *order.Hostile, Payload: order.Payload}
+}
+
+// Text is the payload, or "" where it is no text.
+func (t *T) Text() string {
+	s, _ := t.Payload.(string)
+	return s
 }
 
 // Attack makes the call under attack. A panic is returned: a fix may well refuse by panicking.
