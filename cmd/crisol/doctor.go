@@ -10,19 +10,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"crisol"
+	"crisol/internal/app"
 	"crisol/internal/sandbox/runtimes"
 )
 
-func newDoctor() *cobra.Command {
+func newDoctor(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor", Short: "Say what this machine can run, and what to install", Args: exactly(0, "no argument"),
 		Long: `Try every sandbox runtime, say by which means each limit is enforced here, and look for the language runtimes and
-package clients that scenarios need. Exit 0 when at least one sandbox works, else 4.`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return diagnose(cmd, cmd.OutOrStdout()) },
+package clients that scenarios need, and tell how large the cache is. Exit 0 when at least one sandbox works, else 4.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return diagnose(cmd, g, cmd.OutOrStdout()) },
 	}
 }
 
-func diagnose(cmd *cobra.Command, out io.Writer) error {
+func diagnose(cmd *cobra.Command, g *global, out io.Writer) error {
 	usable := 0
 	var b strings.Builder
 	b.WriteString("sandbox runtimes\n")
@@ -60,12 +61,36 @@ func diagnose(cmd *cobra.Command, out io.Writer) error {
 	for _, tool := range tools {
 		tool.look(&b)
 	}
+	if err := cache(&b, g); err != nil {
+		return err
+	}
 	if _, err := io.WriteString(out, b.String()); err != nil {
 		return crisol.Errorf(crisol.KindInfrastructure, "print: %w", err)
 	}
 	if usable == 0 {
 		return crisol.WithHint(crisol.Errorf(crisol.KindInfrastructure, "no sandbox runtime works here"), "apt-get install bubblewrap")
 	}
+	return nil
+}
+
+// cache tells what is kept below the data directory.
+func cache(b *strings.Builder, g *global) error {
+	var err error
+	if g.config.CacheBytes, err = cacheSize(g.cacheSize); err != nil {
+		return err
+	}
+	used, data, err := app.Used(g.config)
+	if err != nil {
+		return err
+	}
+	bound := "no bound"
+	if used.MaxBytes > 0 {
+		bound = "at most " + spoken(used.MaxBytes)
+	}
+	t := used.Targets
+	fmt.Fprintf(b, "cache\n  + %s: %s, %s\n", data, spoken(used.Bytes()), bound)
+	fmt.Fprintf(b, "           targets    %s in %d trees, of which %d are in use\n", spoken(t.TreeBytes), t.Trees, t.InUse)
+	fmt.Fprintf(b, "           downloads  %s\n           builds     %s, with records\n", spoken(t.ClientBytes), spoken(used.Kept))
 	return nil
 }
 
@@ -80,8 +105,7 @@ var tools = []tool{
 	{"go", "Go scenarios", "install Go 1.26 or later"},
 	{"java", "Maven scenarios", "apt-get install openjdk-17-jdk-headless"},
 	{"mvn", "fetching Maven artifacts", "apt-get install maven"},
-	{"cargo", "fetching crates, and building them", "install Rust with cargo"},
-	{"rustc", "crates scenarios", "install Rust with cargo"},
+	{"cargo", "crates", "install Rust with cargo"},
 	{"gcc", "C and C++ scenarios under AddressSanitizer", "apt-get install gcc libc6-dev"},
 }
 

@@ -94,8 +94,9 @@ func report(err error, stderr io.Writer) int {
 
 // global holds the flags that every command shares.
 type global struct {
-	config  app.Config
-	verbose bool
+	config    app.Config
+	verbose   bool
+	cacheSize string
 }
 
 func newRoot() *cobra.Command {
@@ -118,8 +119,9 @@ Exit codes: 0 fixed, 1 not fixed or broken, 2 bad usage or input, 3 inconclusive
 	flags.StringVar(&g.config.Data, "data", "", "directory for everything kept locally (default $CRISOL_DATA, else ~/.local/share/crisol)")
 	flags.StringVar(&g.config.Sandbox, "sandbox", "auto", "sandbox runtime: auto, bwrap, crun, runc or runsc")
 	flags.IntVar(&g.config.Workers, "workers", 0, "sandboxes that run at once (default: the number of cores)")
+	flags.StringVar(&g.cacheSize, "cache-size", "", "bound on what is kept there to save time, such as 512MiB or none (default $CRISOL_CACHE_SIZE, else 4GiB)")
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log what is done to standard error")
-	root.AddCommand(newValidate(g), newScenario(g), newServe(g), newDoctor(), newVersion())
+	root.AddCommand(newValidate(g), newScenario(g), newServe(g), newDoctor(g), newVersion())
 	return root
 }
 
@@ -128,6 +130,11 @@ func (g *global) open(cmd *cobra.Command) (*app.App, error) {
 	if g.config.Workers < 0 || g.config.Workers > 1024 {
 		return nil, crisol.Errorf(crisol.KindInput, "--workers %d: want 0 to 1024", g.config.Workers)
 	}
+	bytes, err := cacheSize(g.cacheSize)
+	if err != nil {
+		return nil, err
+	}
+	g.config.CacheBytes = bytes
 	if g.verbose {
 		g.config.Log = newLogger(cmd.ErrOrStderr())
 	}

@@ -2,6 +2,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -28,9 +29,10 @@ type Config struct {
 	Workers int
 	// Timeout bounds one trial; 0 is validate.DefaultTimeout.
 	Timeout time.Duration
-	// TargetBytes bounds the cache of prepared targets; 0 is the target room's default.
-	TargetBytes int64
-	Log         *slog.Logger // nil discards
+	// CacheBytes bounds what is kept to save time: prepared targets, what package clients fetched, builds and records;
+	// 0 is DefaultCacheBytes, below 0 there is no bound. What is in use stays, and may be more.
+	CacheBytes int64
+	Log        *slog.Logger // nil discards
 	// Progress, when set, hears what the preparation of a target is doing.
 	Progress func(string)
 }
@@ -42,6 +44,55 @@ type App struct {
 	Targets *target.Store
 	Arena   *wargame.Arena
 	Flow    *validate.Flow
+}
+
+// DefaultCacheBytes is room for the targets of a few hundred scenarios.
+const DefaultCacheBytes = 4 << 30
+
+// shares divides the cache between the targets, which are large, and what the arena keeps.
+func shares(bytes int64) (targets, arena int64) {
+	if bytes == 0 {
+		bytes = DefaultCacheBytes
+	}
+	if bytes < 0 {
+		return -1, -1
+	}
+	return max(1, bytes-bytes/4), max(1, bytes/4)
+}
+
+// Usage says what is kept below a data directory to save time, without making anything there.
+type Usage struct {
+	Targets  target.Usage
+	Kept     int64 // builds, scenarios' files, records of baselines and self-tests
+	MaxBytes int64 // the bound on all of it; below 0 there is none
+}
+
+// Bytes is the size of all that is kept.
+func (u Usage) Bytes() int64 { return u.Targets.TreeBytes + u.Targets.ClientBytes + u.Kept }
+
+// Used looks at what is kept.
+func Used(c Config) (Usage, string, error) {
+	data, err := c.data()
+	if err != nil {
+		return Usage{}, "", err
+	}
+	return Usage{Targets: target.UsageOf(filepath.Join(data, "targets")), Kept: wargame.Kept(data), MaxBytes: cmp.Or(c.CacheBytes, DefaultCacheBytes)}, data, nil
+}
+
+// data is the absolute path of the data directory.
+func (c Config) data() (string, error) {
+	dir := c.Data
+	if dir == "" {
+		var err error
+		if dir, err = DefaultData(); err != nil {
+			return "", err
+		}
+	}
+	data, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find the data directory: %w", err)
+	}
+	return data, nil
 }
 
 // DefaultData is $CRISOL_DATA, else crisol below the user's data directory (XDG Base Directory Specification).
@@ -64,16 +115,9 @@ func Open(ctx context.Context, c Config) (*App, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.Data == "" {
-		dir, err := DefaultData()
-		if err != nil {
-			return nil, err
-		}
-		c.Data = dir
-	}
-	data, err := filepath.Abs(c.Data)
+	data, err := c.data()
 	if err != nil {
-		return nil, fmt.Errorf("find the data directory: %w", err)
+		return nil, err
 	}
 	c.Data = data
 	a := &App{Config: c}
@@ -88,7 +132,8 @@ func (a *App) build(ctx context.Context) (err error) {
 	if a.Sandbox, err = runtimes.Open(ctx, a.Config.Sandbox, runtimes.Options{Log: a.Log}); err != nil {
 		return err
 	}
-	targets := target.Options{Logger: a.Log, Progress: a.Progress, MaxBytes: a.TargetBytes, Own: sandbox.Own}
+	targetBytes, arenaBytes := shares(a.CacheBytes)
+	targets := target.Options{Logger: a.Log, Progress: a.Progress, MaxBytes: targetBytes, Own: sandbox.Own}
 	if a.Targets, err = target.Open(filepath.Join(a.Data, "targets"), targets); err != nil {
 		if crisol.HintOf(err) == "" {
 			err = crisol.WithHint(err, "choose a writable directory with --data")
@@ -100,7 +145,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		return crisol.Errorf(crisol.KindInfrastructure, "find the crisol executable: %w", err)
 	}
 	a.Arena, err = wargame.Open(ctx, wargame.Options{
-		Sandbox: a.Sandbox, Targets: a.Targets, Dir: a.Data, Self: self, Workers: a.Workers, Log: a.Log,
+		Sandbox: a.Sandbox, Targets: a.Targets, Dir: a.Data, Self: self, Workers: a.Workers, MaxBytes: arenaBytes, Log: a.Log,
 	})
 	if err != nil {
 		return err
@@ -111,6 +156,9 @@ func (a *App) build(ctx context.Context) (err error) {
 
 // Close gives up what the graph holds.
 func (a *App) Close() {
+	if a.Arena != nil {
+		a.Arena.Close()
+	}
 	if a.Targets != nil {
 		if err := a.Targets.Close(); err != nil {
 			a.Log.Warn("close the target cache", "error", err)

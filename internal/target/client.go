@@ -12,15 +12,20 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // client runs the ecosystems' own programs on the host: in a clean environment, in a process group of their own, with
 // a deadline. What reaches them of the user's set-up is what they need to reach the registry, and no more.
 type client struct {
 	home    string   // private HOME: nothing is written to the user's
+	lock    string   // held, shared, while a client runs: nobody clears home meanwhile
 	env     []string // Options.Env, last and strongest
 	timeout time.Duration
 }
+
+const clientsLock = "clients"
 
 // kept are the user's variables that say how a registry is reached. A name that ends in * is a prefix.
 var kept = []string{
@@ -105,6 +110,11 @@ func (c client) run(ctx context.Context, j job) ([]byte, error) {
 	}
 	deadline, cancel := context.WithTimeoutCause(ctx, c.timeout, errNoAnswer)
 	defer cancel()
+	lock, err := flock(deadline, c.lock, unix.LOCK_SH)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
 	tmp, err := os.MkdirTemp(c.home, "tmp-")
 	if err != nil {
 		return nil, storage("make a directory for "+j.tool, err)

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,8 +19,9 @@ import (
 //
 //	trees/KEY/tree         what is prepared, sealed
 //	trees/KEY/record.json  what it is; written before the rename that makes KEY appear, so that an entry is whole or absent
-//	locks/KEY              flock: who prepares KEY
+//	locks/KEY              flock: who prepares or removes KEY
 //	locks/tmp              flock: shared to begin a temporary entry, exclusive to sweep dead ones
+//	locks/clients          flock: shared while a client runs, exclusive to clear what they keep
 //	tmp/*                  entries in the making or being removed; the maker holds a flock on the directory
 //	clients/               HOME and caches of the ecosystems' clients
 //
@@ -227,16 +227,14 @@ func (s *Store) publish(tmp string, e *entry) error {
 	return nil
 }
 
-// discard takes an entry out of the cache with one rename and then removes it.
+// discard takes a directory out of the cache with one rename and then removes it.
 func (s *Store) discard(dir string) error {
-	grave, err := os.MkdirTemp(s.path("tmp"), "gone-")
+	grave, lease, err := s.begin(context.Background(), "gone")
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(dir, filepath.Join(grave, "entry")); err != nil {
-		return errors.Join(err, os.RemoveAll(grave))
-	}
-	return os.RemoveAll(grave)
+	err = os.Rename(dir, filepath.Join(grave, "entry"))
+	return errors.Join(err, os.RemoveAll(grave), lease.Close())
 }
 
 // begin makes a temporary directory that no sweep takes for a dead one.
@@ -321,74 +319,4 @@ func syncDisk(dir string) error {
 	}
 	defer f.Close()
 	return unix.Syncfs(int(f.Fd()))
-}
-
-// aged is an entry that nobody in this process uses, for eviction.
-type aged struct {
-	key   string
-	bytes int64
-	used  time.Time
-}
-
-// Evict removes least recently used entries until the cache is no larger than Options.MaxBytes, and returns how many
-// bytes went. An entry in use, here or in another process, stays.
-func (s *Store) Evict() (int64, error) {
-	if s.maxBytes <= 0 {
-		return 0, nil
-	}
-	all, total := s.list()
-	var gone int64
-	for _, a := range all {
-		if total-gone <= s.maxBytes {
-			break
-		}
-		removed, err := s.remove(a.key)
-		if err != nil {
-			return gone, storage("evict", err)
-		}
-		if removed {
-			gone += a.bytes
-		}
-	}
-	return gone, nil
-}
-
-// list returns the entries, least recently used first, and their size together.
-func (s *Store) list() (all []aged, total int64) {
-	names, err := os.ReadDir(s.path("trees"))
-	if err != nil {
-		return nil, 0 // nothing has been prepared yet
-	}
-	for _, d := range names {
-		file := s.path("trees", d.Name(), recordFile)
-		info, err := os.Stat(file)
-		if err != nil {
-			continue
-		}
-		var rec record
-		if text, err := os.ReadFile(file); err != nil || json.Unmarshal(text, &rec) != nil {
-			continue
-		}
-		all = append(all, aged{d.Name(), rec.Bytes, info.ModTime()})
-		total += rec.Bytes
-	}
-	slices.SortFunc(all, func(a, b aged) int { return a.used.Compare(b.used) })
-	return all, total
-}
-
-// remove removes an entry unless someone uses it.
-func (s *Store) remove(key string) (bool, error) {
-	dir := s.path("trees", key)
-	f, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return false, nil
-	}
-	return true, s.discard(dir)
 }

@@ -343,7 +343,7 @@ func TestTranscript(t *testing.T) {
 // TestRun: a client that leaves a grandchild behind with its pipes open doesn't hold us up for ever.
 func TestRun(t *testing.T) {
 	home := t.TempDir()
-	c := client{home: home, timeout: time.Minute}
+	c := client{home: home, lock: filepath.Join(home, "lock"), timeout: time.Minute}
 	out, err := c.run(context.Background(), job{tool: "sh", dir: home, args: []string{"sh", "-c", "echo out; echo err >&2"}})
 	if err != nil || string(out) != "out\n" {
 		t.Errorf("%q %v", out, err)

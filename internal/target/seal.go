@@ -18,7 +18,7 @@ import (
 // sealed is what sealing a tree found out about it.
 type sealed struct {
 	Digest string
-	Bytes  int64
+	Bytes  int64 // on disk, in whole blocks
 }
 
 // seal gives every entry of dir a plain mode, refuses what a tree must not hold (devices, sockets, links that leave it)
@@ -40,7 +40,7 @@ func seal(dir string) (sealed, error) {
 			return err
 		}
 		n, err := sealEntry(root, name, rel, d.Type(), sum)
-		out.Bytes += n
+		out.Bytes += onDisk(d.Type(), n)
 		return err
 	})
 	out.Digest = hex.EncodeToString(sum.Sum(nil))

@@ -28,8 +28,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Progress is told what takes time, in words for a person; nil tells nobody. It may be called from any goroutine.
 	Progress func(string)
-	// MaxBytes is how large the cache may grow before what was least recently used goes; 0 means 10 GiB, below 0
-	// without limit.
+	// MaxBytes is how large the cache may grow, with what the clients keep, before what was least recently used goes;
+	// 0 means 4 GiB, below 0 without limit. What is in use stays, and may be more.
 	MaxBytes int64
 	// Timeout is how long one run of a client may take; 0 means 5 minutes.
 	Timeout time.Duration
@@ -61,12 +61,13 @@ type Store struct {
 
 	mu     sync.Mutex
 	leased map[string]*entry
+	over   bool // the last eviction had to leave more than the bound
 
 	pipMu sync.Mutex
 	pip   string // where pip is, once it was found
 }
 
-const defaultMaxBytes = 10 << 30
+const defaultMaxBytes = 4 << 30
 
 // Open opens the cache in dir, which is made when it is absent. Close it to give up its leases.
 func Open(dir string, o Options) (*Store, error) {
@@ -79,7 +80,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		dir: dir, log: o.Logger, progress: o.Progress, maxBytes: o.MaxBytes, python: o.Python, goStd: o.GoPackages, own: o.Own, now: o.Now,
-		client: client{home: filepath.Join(dir, "clients"), env: o.Env, timeout: o.Timeout},
+		client: client{home: filepath.Join(dir, "clients"), lock: filepath.Join(dir, "locks", clientsLock), env: o.Env, timeout: o.Timeout},
 		leased: map[string]*entry{},
 	}
 	s.defaults()
@@ -126,16 +127,26 @@ func systemPython() string {
 	return found
 }
 
-// Close gives up every lease. Trees stay valid only as long as nobody evicts them.
+// Close gives up every lease, and evicts what these kept in a cache that is larger than its bound. Trees stay valid only
+// as long as nobody evicts them.
 func (s *Store) Close() error {
+	over, err := s.giveUp()
+	if over {
+		_, evicted := s.Evict()
+		err = errors.Join(err, evicted)
+	}
+	return err
+}
+
+func (s *Store) giveUp() (over bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var err error
 	for key, e := range s.leased {
 		err = errors.Join(err, e.lease.Close())
 		delete(s.leased, key)
 	}
-	return err
+	over, s.over = s.over, false
+	return over, err
 }
 
 // Release gives up the lease that Prepare took on t, so that t may be evicted. A tree that is never released stays until

@@ -1,14 +1,17 @@
 package target_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -810,13 +813,15 @@ func TestHalfWritten(t *testing.T) {
 	}
 }
 
+// eachBytes is what a tree of file takes: its directory, app in it, and one file, a block each.
+const eachBytes = 3 * 4096
+
 func TestEvict(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Unix(1_700_000_000, 0)
 	clock := func() time.Time { now = now.Add(time.Minute); return now }
-	big := strings.Repeat("x", 1000)
 	s := open(t, dir, target.Options{MaxBytes: -1, Now: clock})
-	a, b, c := prepare(t, s, file(big+"a")), prepare(t, s, file(big+"b")), prepare(t, s, file(big+"c"))
+	a, b, c := prepare(t, s, file("a")), prepare(t, s, file("b")), prepare(t, s, file("c"))
 	if gone, err := s.Evict(); gone != 0 || err != nil {
 		t.Error("without a limit:", gone, err)
 	}
@@ -824,20 +829,23 @@ func TestEvict(t *testing.T) {
 	s.Release(b)
 	s.Release(b) // once too often is harmless
 	s.Release(c)
-	prepare(t, s, file(big+"a")) // used last, and in use
+	prepare(t, s, file("a")) // used last, and in use
 
-	small := open(t, dir, target.Options{MaxBytes: 2500, Now: clock})
-	if gone, err := small.Evict(); gone != 1001 || err != nil {
+	small := open(t, dir, target.Options{MaxBytes: 2*eachBytes + 100, Now: clock})
+	if gone, err := small.Evict(); gone != eachBytes || err != nil {
 		t.Error(gone, err)
 	}
 	lacks(t, b.Dir)
 	has(t, a.Dir, "app/file")
 	has(t, c.Dir, "app/file")
 	// A new one puts out the least recently used that nobody uses.
-	d := prepare(t, small, file(big+"d"))
+	d := prepare(t, small, file("d"))
 	lacks(t, c.Dir)
 	has(t, a.Dir, "app/file")
 	has(t, d.Dir, "app/file")
+	if u := target.UsageOf(dir); u != (target.Usage{Trees: 2, TreeBytes: 2 * eachBytes, InUse: 2}) {
+		t.Errorf("%+v", u)
+	}
 	// What is in use stays, however small the cache may be.
 	tiny := open(t, dir, target.Options{MaxBytes: 1, Now: clock})
 	if gone, err := tiny.Evict(); gone != 0 || err != nil {
@@ -846,9 +854,133 @@ func TestEvict(t *testing.T) {
 	if err := errors.Join(s.Close(), small.Close()); err != nil {
 		t.Error(err)
 	}
-	if gone, err := tiny.Evict(); gone != 2002 || err != nil {
+	has(t, a.Dir, "app/file") // what others may use is left as long as it is within their bound
+	if err := tiny.Close(); err != nil {
+		t.Error(err)
+	}
+	if u := target.UsageOf(dir); u.Trees != 0 || u.TreeBytes != 0 {
+		t.Errorf("%+v", u)
+	}
+	if left, _ := os.ReadDir(filepath.Join(dir, "tmp")); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// TestEvictLeavesWhatOthersUse: a tree that another process uses stays, until that process is gone, in whatever way.
+func TestEvictLeavesWhatOthersUse(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestHolder$", "-test.v")
+	cmd.Env = append(os.Environ(), "CRISOL_TEST_HOLD="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := cmd.StdinPipe() // it ends with us, should we die
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	held := ""
+	for lines := bufio.NewScanner(out); held == "" && lines.Scan(); {
+		held, _ = strings.CutPrefix(lines.Text(), "holds ")
+		if held == lines.Text() {
+			held = ""
+		}
+	}
+	s := open(t, dir, target.Options{MaxBytes: 1})
+	if u := target.UsageOf(dir); u.Trees != 1 || u.InUse != 1 {
+		t.Errorf("%+v", u)
+	}
+	mine := prepare(t, s, file("mine")) // and evicts
+	if gone, err := s.Evict(); gone != 0 || err != nil {
 		t.Error(gone, err)
 	}
+	has(t, held, "app/file")
+	s.Release(mine)
+	if gone, err := s.Evict(); gone != eachBytes || err != nil {
+		t.Error(gone, err)
+	}
+	lacks(t, mine.Dir)
+	has(t, held, "app/file")
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+	_ = in.Close()
+	if gone, err := s.Evict(); gone != eachBytes || err != nil {
+		t.Error(gone, err)
+	}
+	lacks(t, held)
+}
+
+// TestHolder is the other process of TestEvictLeavesWhatOthersUse: it uses a tree until it is killed.
+func TestHolder(t *testing.T) {
+	dir := os.Getenv("CRISOL_TEST_HOLD")
+	if dir == "" {
+		t.Skip("not started by TestEvictLeavesWhatOthersUse")
+	}
+	tree := prepare(t, open(t, dir, target.Options{}), file("theirs"))
+	fmt.Printf("holds %s\n", tree.Dir)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// TestEvictClients: what clients keep is bounded too, and not cleared under a client that runs.
+func TestEvictClients(t *testing.T) {
+	r := newRegistry(t)
+	r.npm("left", nil, "1.0.0", "1.0.1")
+	dir := t.TempDir()
+	s := open(t, dir, target.Options{Env: r.env(t)})
+	tree := prepare(t, s, target.Spec{Package: "pkg:npm/left@1.0.0"})
+	if target.UsageOf(dir).ClientBytes == 0 {
+		t.Fatal("npm keeps nothing")
+	}
+	tiny := open(t, dir, target.Options{MaxBytes: 1, Env: r.env(t)})
+	running, err := os.Open(filepath.Join(dir, "locks", "clients"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(running.Fd()), unix.LOCK_SH); err != nil {
+		t.Fatal(err)
+	}
+	before := target.UsageOf(dir).ClientBytes
+	if gone, err := tiny.Evict(); gone != 0 || err != nil || target.UsageOf(dir).ClientBytes != before {
+		t.Error(gone, err, target.UsageOf(dir))
+	}
+	if err := running.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := tiny.Evict(); gone != before || err != nil || target.UsageOf(dir).ClientBytes != 0 {
+		t.Error(gone, before, err, target.UsageOf(dir))
+	}
+	has(t, tree.Dir, "node_modules/left/index.js")
+	prepare(t, tiny, target.Spec{Package: "pkg:npm/left@1.0.1"}) // and goes on from nothing
+}
+
+// TestEvictWhilePrepared: processes that prepare, use and evict without a pause never lose a tree that they use.
+func TestEvictWhilePrepared(t *testing.T) {
+	dir := t.TempDir()
+	var group sync.WaitGroup
+	for range 4 {
+		s := open(t, dir, target.Options{MaxBytes: 1}) // a store of its own stands for a process: locks belong to open files
+		group.Go(func() {
+			for i := range 40 {
+				tree, err := s.Prepare(context1(t), file(strconv.Itoa(i%3)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				has(t, tree.Dir, "app/file")
+				if _, err := s.Evict(); err != nil {
+					t.Error(err)
+				}
+				has(t, tree.Dir, "app/file")
+				s.Release(tree)
+			}
+		})
+	}
+	group.Wait()
 }
 
 // disk mounts a small file system of its own.

@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,6 +41,8 @@ type Options struct {
 	Targets *target.Store
 	// Dir is where layers, baselines and self-tests are kept.
 	Dir string
+	// MaxBytes bounds what is kept there; 0 is 1 GiB, below 0 there is no bound. What is in use stays.
+	MaxBytes int64
 	// Self is the crisol executable, which is laid into sandboxes that need the referee.
 	Self string
 	// Workers bounds the sandboxes that run at once; 0 is the number of cores.
@@ -52,13 +55,17 @@ type Options struct {
 type Arena struct {
 	Options
 	slots   chan struct{}
-	version string // of the sandbox runtime
+	version string      // of the sandbox runtime
+	over    atomic.Bool // the last eviction had to leave more than the bound
 }
 
 // Open checks the sandbox, clears what dead processes left in Dir, and returns an Arena.
 func Open(ctx context.Context, o Options) (*Arena, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.NumCPU()
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = defaultMaxBytes
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -133,10 +140,16 @@ func (a *Arena) key(facts ...string) string {
 // logged.
 func (a *Arena) remember(kind, key string, record any) {
 	path := filepath.Join(a.Dir, kind, key+".json")
+	now := a.Now()
 	err := writeJSON(path, record)
+	if err == nil {
+		err = os.Chtimes(path, now, now)
+	}
 	if err != nil {
 		a.Log.Warn("keep a record", "kind", kind, "error", err)
+		return
 	}
+	a.Evict(kind)
 }
 
 func writeJSON(path string, record any) error {
@@ -158,7 +171,8 @@ func writeJSON(path string, record any) error {
 
 // recall reads a record; what can't be read counts as not there.
 func (a *Arena) recall(kind, key string, record any) bool {
-	body, err := os.ReadFile(filepath.Join(a.Dir, kind, key+".json"))
+	path := filepath.Join(a.Dir, kind, key+".json")
+	body, err := os.ReadFile(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			a.Log.Warn("read a record", "kind", kind, "error", err)
@@ -169,28 +183,22 @@ func (a *Arena) recall(kind, key string, record any) bool {
 		a.Log.Warn("read a record", "kind", kind, "error", err)
 		return false
 	}
+	now := a.Now()
+	_ = os.Chtimes(path, now, now) // the time of last use
 	return true
 }
 
-// layer materialises the scenario's own files once for each version of the scenario.
-func (a *Arena) layer(s *scenario.Scenario) (string, error) {
+// layer materialises the scenario's own files once for each version of the scenario, and holds them.
+func (a *Arena) layer(s *scenario.Scenario) (string, *os.File, error) {
 	final := filepath.Join(a.Dir, "scenarios", s.Digest)
-	if _, err := os.Stat(final); err == nil {
-		return final, nil
-	}
-	temp, err := a.workspace()
-	if err != nil {
-		return "", err
-	}
-	defer a.discard(temp)
-	dir := filepath.Join(temp, "layer")
-	if err := s.Materialise(dir); err != nil {
-		return "", crisol.Errorf(crisol.KindInfrastructure, "lay out scenario %s: %w", s.ID, err)
-	}
-	if err := sandbox.Own(dir); err != nil {
-		return "", crisol.Errorf(crisol.KindInfrastructure, "lay out scenario %s: %w", s.ID, err)
-	}
-	return final, settle(dir, final)
+	held, err := a.settled(final, func(temp string) (string, error) {
+		dir := filepath.Join(temp, "layer")
+		if err := errors.Join(s.Materialise(dir), sandbox.Own(dir)); err != nil {
+			return "", crisol.Errorf(crisol.KindInfrastructure, "lay out scenario %s: %w", s.ID, err)
+		}
+		return dir, nil
+	})
+	return final, held, err
 }
 
 // settle moves a finished directory to its place; when another process was faster, its twin stays.

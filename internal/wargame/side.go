@@ -1,7 +1,10 @@
 package wargame
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -25,12 +28,17 @@ type side struct {
 	tree target.Tree
 	// leased is set on the side that has to release the tree.
 	leased bool
+	// held keeps the side's other layers; sides that share layers share it.
+	held []*os.File
 }
 
-// release gives the side's tree back to the cache.
+// release gives the side's tree back to the cache, and its other layers.
 func (a *Arena) release(s side) {
 	if s.leased {
 		a.Targets.Release(s.tree)
+	}
+	for _, f := range s.held {
+		_ = f.Close() // of a shared one, the second time is in vain
 	}
 }
 
@@ -152,58 +160,91 @@ func (a *Arena) vulnerable(ctx context.Context, s *scenario.Scenario) (side, []s
 	if err != nil {
 		return side{}, nil, check, fmt.Errorf("prepare the target: %w", err)
 	}
-	files, err := a.layer(s)
+	files, held, err := a.layer(s)
 	if err != nil {
 		a.Targets.Release(tree)
 		return side{}, nil, check, err
 	}
-	on := side{name: crisol.Vulnerable, files: files, tree: tree, leased: true}
+	on := side{name: crisol.Vulnerable, files: files, tree: tree, leased: true, held: []*os.File{held}}
 	if len(s.Target.Build) == 0 {
 		return on, nil, check, nil
 	}
-	dir := filepath.Join(a.Dir, "builds", a.key(s.Digest, tree.Digest))
-	var kept keptBuild
-	if !a.recall("builds", filepath.Base(dir), &kept) || !kept.present() {
-		if kept, check, err = a.buildVulnerable(ctx, s, on, dir); err != nil || check.Outcome != crisol.Passed {
-			return on, nil, check, err
-		}
-	} else {
-		check = kept.Check
-		check.Cached = &kept.Taken
+	built, err := a.builtVulnerable(ctx, s, on)
+	if built.held != nil {
+		on.held = append(on.held, built.held)
 	}
-	on.over = kept.Layers
-	return on, kept.Caches, check, nil
+	on.over = built.Layers
+	return on, built.Caches, built.Check, err
 }
 
-// keptBuild is the record of a vulnerable build.
+// builtVulnerable returns what the scenario's build leaves on the vulnerable side, held, from the cache where it has it.
+// A build that fails keeps nothing but the check that tells of it.
+func (a *Arena) builtVulnerable(ctx context.Context, s *scenario.Scenario, on side) (keptBuild, error) {
+	dir := filepath.Join(a.Dir, "builds", a.key(s.Digest, on.tree.Digest))
+	var known keptBuild
+	fresh, failed := false, keptBuild{}
+	held, err := a.settled(dir, func(temp string) (_ string, err error) {
+		fresh = true
+		if known, err = a.buildVulnerable(ctx, s, on, temp, dir); err == nil && known.Check.Outcome != crisol.Passed {
+			failed, err = known, errBuild
+		}
+		return temp, err
+	})
+	switch {
+	case errors.Is(err, errBuild):
+		return failed, nil
+	case err != nil:
+		return keptBuild{Check: known.Check}, err
+	case !fresh:
+		if err := readBuild(dir, &known); err != nil {
+			a.Log.Warn("a kept build is damaged; it is built again", "error", err)
+			_ = held.Close()
+			if removed, err := a.remove(dir); !removed {
+				return keptBuild{}, crisol.Errorf(crisol.KindInfrastructure, "remove a damaged build, %s: %w", dir, cmp.Or(err, errInUse))
+			}
+			return a.builtVulnerable(ctx, s, on)
+		}
+		known.Check.Cached = &known.Taken
+	}
+	known.held = held
+	return known, nil
+}
+
+var (
+	errBuild = errors.New("the vulnerable side doesn't build") // ends the making of what is to be kept: there is nothing
+	errInUse = errors.New("another trial uses it")
+)
+
+// keptBuild is the record of a vulnerable build; it lies beside the layers.
 type keptBuild struct {
 	Taken  time.Time
 	Layers []string
 	Caches []string
 	Check  crisol.Check
+
+	held *os.File
 }
 
-func (k keptBuild) present() bool {
-	for _, dir := range append(k.Layers, k.Caches...) {
-		if _, err := os.Stat(dir); err != nil {
-			return false
-		}
+const buildRecord = "build.json"
+
+func readBuild(dir string, into *keptBuild) error {
+	body, err := os.ReadFile(filepath.Join(dir, buildRecord))
+	if err == nil {
+		err = json.Unmarshal(body, into)
 	}
-	return len(k.Layers) > 0
-}
-
-func (a *Arena) buildVulnerable(ctx context.Context, s *scenario.Scenario, on side, final string) (keptBuild, crisol.Check, error) {
-	temp, err := a.workspace()
 	if err != nil {
-		return keptBuild{}, crisol.Check{}, err
+		return crisol.Errorf(crisol.KindInfrastructure, "read the kept build: %w", err)
 	}
-	defer a.discard(temp)
+	return nil
+}
+
+// buildVulnerable builds in temp what will lie in final.
+func (a *Arena) buildVulnerable(ctx context.Context, s *scenario.Scenario, on side, temp, final string) (keptBuild, error) {
 	result, err := a.build(ctx, s, on, temp)
 	if err != nil || result.check.Outcome != crisol.Passed {
-		return keptBuild{}, result.check, err
+		return keptBuild{Check: result.check}, err
 	}
 	kept := keptBuild{Taken: a.Now(), Check: result.check}
-	kept.Check.Runs = nil
 	for i, layer := range result.layers {
 		kept.Layers = append(kept.Layers, filepath.Join(final, filepath.Base(layer)))
 		if _, err := os.Stat(filepath.Join(layer, ".cache")); err != nil {
@@ -211,15 +252,16 @@ func (a *Arena) buildVulnerable(ctx context.Context, s *scenario.Scenario, on si
 		}
 		caches := filepath.Join(temp, fmt.Sprintf("cache-%d", i))
 		if err := moveInto(filepath.Join(layer, ".cache"), caches); err != nil {
-			return keptBuild{}, result.check, crisol.Errorf(crisol.KindInfrastructure, "keep the compiler's cache: %w", err)
+			return kept, crisol.Errorf(crisol.KindInfrastructure, "keep the compiler's cache: %w", err)
 		}
 		kept.Caches = append(kept.Caches, filepath.Join(final, filepath.Base(caches)))
 	}
-	if err := settle(temp, final); err != nil {
-		return keptBuild{}, result.check, err
+	record := kept
+	record.Check.Runs = nil
+	if err := writeJSON(filepath.Join(temp, buildRecord), record); err != nil {
+		return kept, crisol.Errorf(crisol.KindInfrastructure, "keep the build: %w", err)
 	}
-	a.remember("builds", filepath.Base(final), kept)
-	return kept, result.check, nil
+	return kept, nil
 }
 
 // moveInto makes dir, owned like every layer, and moves path into it.
