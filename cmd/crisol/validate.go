@@ -21,6 +21,7 @@ import (
 
 type validateFlags struct {
 	patch, upgrade, fixed string
+	request               string
 	reference             bool
 	format                string
 	repeat                string
@@ -33,11 +34,14 @@ type validateFlags struct {
 func newValidate(g *global) *cobra.Command {
 	f := &validateFlags{}
 	cmd := &cobra.Command{
-		Use:   "validate SCENARIO (--patch FILE | --upgrade PURL | --fixed DIR | --reference)",
+		Use:   "validate (SCENARIO (--patch FILE | --upgrade PURL | --fixed DIR | --reference) | --request FILE)",
 		Short: "Decide one patch by trial, on this machine",
 		Long: `Decide one candidate fix by trial, on this machine, without a server.
 
 SCENARIO is an id or an alias of the library (see crisol scenario list) or a folder with a scenario.yaml.
+
+--request reads what the service takes at /wargaming/validate: JSON with a patch_diff and the scenario or CVE that it is
+for, or the short form, with code on both sides: vulnerability.type, vulnerability.affected_code and patch.code.
 
 The verdict is one of
   fixed         the exploit works on the vulnerable target and is blocked on the patched one, which it reached;
@@ -51,23 +55,35 @@ target's tests, A4 all variants are blocked too and the repeats leave at most th
 		Example: `  crisol validate CVE-2019-10744 --reference
   crisol validate CVE-2019-10744 --patch fix.diff --format json
   git diff | crisol validate ./my-scenario --patch -
-  crisol validate CVE-2020-7598 --upgrade pkg:npm/minimist@1.1.0`,
-		Args: exactly(1, "SCENARIO"),
-		RunE: func(cmd *cobra.Command, args []string) error { return runValidate(cmd, g, f, args[0]) },
+  crisol validate CVE-2020-7598 --upgrade pkg:npm/minimist@1.1.0
+  crisol validate --request request.json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.request != "" {
+				return exactly(0, "no SCENARIO beside --request")(cmd, args)
+			}
+			return exactly(1, "SCENARIO")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.request != "" {
+				return runRequest(cmd, g, f)
+			}
+			return runValidate(cmd, g, f, args[0])
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.patch, "patch", "", "unified diff against the target's tree; - reads standard input")
 	flags.StringVar(&f.upgrade, "upgrade", "", "another version of the target is the patch: its purl")
 	flags.StringVar(&f.fixed, "fixed", "", "a directory that replaces the target's tree is the patch")
 	flags.BoolVar(&f.reference, "reference", false, "the scenario's own fix is the patch")
+	flags.StringVar(&f.request, "request", "", "a request as the service takes it, in JSON; - reads standard input")
 	flags.StringVar(&f.format, "format", "text", "text or json; json prints the validation and nothing else on standard output")
 	flags.StringVar(&f.repeat, "repeat", "auto", "runs of each exploit on each side; auto repeats until the residual risk is below --risk")
 	flags.Float64Var(&f.risk, "risk", 0.01, "residual probability that an exploit which still works is missed, for --repeat auto")
 	flags.DurationVar(&f.timeout, "timeout", validate.DefaultTimeout, "bound on the whole validation")
 	flags.StringVar(&f.minAssurance, "min-assurance", "", "least assurance for fixed: A1 to A4; less is inconclusive")
 	flags.BoolVar(&f.fresh, "fresh", false, "run the vulnerable side anew, whatever earlier trials saw")
-	cmd.MarkFlagsMutuallyExclusive("patch", "upgrade", "fixed", "reference")
-	cmd.MarkFlagsOneRequired("patch", "upgrade", "fixed", "reference")
+	cmd.MarkFlagsMutuallyExclusive("patch", "upgrade", "fixed", "reference", "request")
+	cmd.MarkFlagsOneRequired("patch", "upgrade", "fixed", "reference", "request")
 	return cmd
 }
 

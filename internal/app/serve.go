@@ -75,16 +75,13 @@ func (v validator) Check(ctx context.Context, r crisol.Request) (store.Accepted,
 	if err != nil {
 		return store.Accepted{}, err
 	}
-	accepted := store.Accepted{Normalised: plan.Request}
-	if plan.Patch != nil {
-		accepted.PatchDigest = plan.Patch.Digest()
-	}
+	accepted := store.Accepted{Normalised: plan.Request, PatchDigest: plan.PatchDigest()}
 	if plan.Scenario == nil {
 		return accepted, nil
 	}
 	accepted.ScenarioID, accepted.ScenarioDigest = plan.Scenario.ID, plan.Scenario.Digest
-	if !v.app.Arena.Prepared(plan.Scenario) {
-		return accepted, nil // fetching the target takes too long for an answer: the trial will tell
+	if plan.Patch == nil || !v.app.Arena.Prepared(plan.Scenario) {
+		return accepted, nil // a snippet always applies; fetching a target takes too long for an answer: the trial will tell
 	}
 	return accepted, v.app.Arena.Applies(ctx, plan.Scenario, plan.Patch)
 }

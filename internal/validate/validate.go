@@ -14,6 +14,7 @@ import (
 	"crisol/internal/certify"
 	"crisol/internal/diff"
 	"crisol/internal/scenario"
+	"crisol/internal/snippet"
 	"crisol/internal/verdict"
 	"crisol/internal/wargame"
 )
@@ -153,7 +154,22 @@ type Plan struct {
 	// Scenario is nil when there is none to fight over; Reason then says why.
 	Scenario *scenario.Scenario
 	Patch    *diff.Patch
-	Reason   string
+	// Snippet is the case that was made of a request in the short form; Scenario is then its.
+	Snippet *snippet.Case
+	Reason  string
+	// Order says how to fight: repeats, risk, who watches. What to fight over is the plan's own.
+	Order Order
+}
+
+// PatchDigest identifies what is said to be the fix; "" where nothing could be made of it.
+func (p Plan) PatchDigest() string {
+	switch {
+	case p.Patch != nil:
+		return p.Patch.Digest()
+	case p.Snippet != nil:
+		return p.Snippet.PatchDigest
+	}
+	return ""
 }
 
 // Resolve checks a request and finds what it is about. Errors are the caller's to mend.
@@ -162,22 +178,37 @@ func (f *Flow) Resolve(req crisol.Request) (Plan, error) {
 	if err := complete(req); err != nil {
 		return plan, err
 	}
-	if req.PatchDiff != "" {
-		patch, err := diff.Parse([]byte(req.PatchDiff), diff.Limits{})
-		if err != nil {
-			return plan, fmt.Errorf("patch_diff: %w", err)
-		}
-		plan.Patch = patch
+	if req.PatchDiff == "" {
+		return wrap(plan)
 	}
+	patch, err := diff.Parse([]byte(req.PatchDiff), diff.Limits{})
+	if err != nil {
+		return plan, fmt.Errorf("patch_diff: %w", err)
+	}
+	plan.Patch = patch
 	s, reason, err := f.find(req)
 	if err != nil {
 		return plan, err
 	}
 	plan.Scenario, plan.Reason = s, reason
-	if plan.Patch == nil {
-		plan.Scenario = nil
-		plan.Reason = "the short form of a request (code on both sides) can't be tried yet: there is no target to run it in; send patch_diff against the scenario's target"
+	return plan, nil
+}
+
+// wrap makes a trial of the short form. What can't be tried is no error: nothing can be told of it, and why.
+func wrap(plan Plan) (Plan, error) {
+	v := plan.Request.Vulnerability
+	made, err := snippet.Wrap(v.Type, v.AffectedCode, plan.Request.Patch.Code)
+	switch {
+	case err != nil && crisol.KindOf(err) == crisol.KindInput:
+		plan.Reason = err.Error()
+		if hint := crisol.HintOf(err); hint != "" {
+			plan.Reason += "; " + hint
+		}
+		return plan, nil
+	case err != nil:
+		return plan, err
 	}
+	plan.Snippet, plan.Scenario = made, made.Scenario
 	return plan, nil
 }
 
@@ -228,9 +259,7 @@ func (f *Flow) Run(ctx context.Context, plan Plan) (crisol.Validation, error) {
 	if plan.Request.CVEID != "" {
 		v.CVEID = plan.Request.CVEID
 	}
-	if plan.Patch != nil {
-		v.PatchDigest = plan.Patch.Digest()
-	}
+	v.PatchDigest = plan.PatchDigest()
 	return v, nil
 }
 
@@ -238,8 +267,16 @@ func (f *Flow) fight(ctx context.Context, plan Plan) (crisol.Validation, error) 
 	if plan.Scenario == nil {
 		return crisol.Validation{Verdict: crisol.Inconclusive, Method: crisol.MethodStatic, ResidualRisk: 1, Reason: plan.Reason, CreatedAt: f.Now().UTC()}, nil
 	}
-	return f.Validate(ctx, Order{
-		Order:        wargame.Order{Scenario: plan.Scenario, Candidate: wargame.Candidate{Patch: plan.Patch}},
-		MinAssurance: plan.Request.MinAssurance,
-	})
+	order := plan.Order
+	order.Scenario, order.MinAssurance = plan.Scenario, max(order.MinAssurance, plan.Request.MinAssurance)
+	if plan.Snippet == nil {
+		order.Candidate = wargame.Candidate{Patch: plan.Patch}
+		return f.Validate(ctx, order)
+	}
+	order.Candidate = wargame.Candidate{Tree: plan.Snippet.Patched}
+	v, err := f.Validate(ctx, order)
+	if err == nil && v.Verdict == crisol.Inconclusive && !v.Wargame.Phase1Passed {
+		v.Reason += "; " + plan.Snippet.Example
+	}
+	return v, err
 }

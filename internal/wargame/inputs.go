@@ -78,6 +78,8 @@ func (t *trial) healthyVulnerable(ctx context.Context, gate crisol.GateName, inp
 		check.Oracle, check.Runs = got.words, append(check.Runs, got.run)
 		if check.Outcome = crisol.Errored; got.fate == held {
 			check.Outcome = crisol.Passed
+		}
+		if got.fate == held || input.Optional {
 			break
 		}
 	}

@@ -375,11 +375,14 @@ func (t *trial) runVariants(ctx context.Context) (crisol.Gate, error) {
 func sum(checks []crisol.Check, words string) crisol.Gate {
 	gate := crisol.Gate{Outcome: crisol.Skipped, Checks: checks}
 	rank := map[crisol.Outcome]int{crisol.Skipped: 0, crisol.Passed: 1, crisol.Errored: 2, crisol.Failed: 3}
-	passed := 0
+	passed, tried := 0, 0
 	var because []string
 	for _, check := range checks {
 		if check.Outcome == crisol.Passed {
 			passed++
+		}
+		if check.Outcome != crisol.Skipped {
+			tried++
 		}
 		if rank[check.Outcome] > rank[gate.Outcome] {
 			gate.Outcome, because = check.Outcome, nil
@@ -388,7 +391,10 @@ func sum(checks []crisol.Check, words string) crisol.Gate {
 			because = append(because, check.Oracle)
 		}
 	}
-	gate.Evidence = fmt.Sprintf(words, passed, len(checks))
+	gate.Evidence = fmt.Sprintf(words, passed, tried)
+	if left := len(checks) - tried; left > 0 {
+		gate.Evidence += fmt.Sprintf("; %d left out, which don't work on the vulnerable target", left)
+	}
 	if gate.Outcome != crisol.Passed {
 		gate.Evidence = strings.Join(because, "; ")
 	}
