@@ -107,7 +107,7 @@ func signature(sets []set, piece span) string {
 }
 
 // favourites are the characters that texts are made of where there is a choice.
-const favourites = "a0 \t,;-./!bx1AZ"
+const favourites = "a0 \t,;-./!"
 
 // welcome ranks a character: favourites, then printable ASCII, then anything that is a character of its own, then
 // controls.
@@ -116,6 +116,8 @@ func welcome(r rune) int {
 		return i
 	}
 	switch {
+	case r >= 'a' && r <= 'z':
+		return 99
 	case r > ' ' && r < 0x7f:
 		return 100
 	case r == '\n':

@@ -50,6 +50,7 @@ const (
 	textSizes = 2048    // characters of the last text
 	pumps     = 64      // of the last text of an exponential family
 	choices   = 4       // characters tried in the place of one
+	endings   = 6       // characters tried as a suffix
 )
 
 // confirmer holds candidates against the matcher.
@@ -157,26 +158,27 @@ func rotation(s string) string {
 	return least
 }
 
-// suffixes lists what may make the match fail: nothing, then characters that no way through the automaton goes on with,
-// then others. Each comes doubled, too, as a final line feed alone is passed over by Python's $.
+// suffixes lists what may make the match fail: nothing, then the characters with which the fewest ways through the
+// automaton go on. A line feed comes doubled, too, as Python's $ passes over a final one.
 func (c *confirmer) suffixes(f Family) []string {
-	alive := c.after(f.repeated(3))
-	next := newBitset(len(c.a.atoms))
-	for _, i := range alive {
+	ways := make([]int, len(c.a.atoms))
+	for _, i := range c.after(f.repeated(3)) {
+		next := newBitset(len(c.a.atoms))
 		for _, e := range c.a.out[i] {
 			next.join(c.a.sets[e.to])
 		}
-	}
-	var dying, living []string
-	for i, r := range c.a.atoms {
-		if next.has(i) {
-			living = append(living, string(r))
-		} else {
-			dying = append(dying, string(r))
+		for _, atom := range next.list() {
+			ways[atom]++
 		}
 	}
+	order := make([]int, len(ways))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(x, y int) int { return ways[x] - ways[y] })
 	all := []string{""}
-	for _, s := range append(dying[:min(3, len(dying))], living[:min(4, len(living))]...) {
+	for _, i := range order[:min(endings, len(order))] {
+		s := string(c.a.atoms[i])
 		all = append(all, s)
 		if s == "\n" {
 			all = append(all, "\n\n")
