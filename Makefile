@@ -44,8 +44,9 @@ lint: $(LINT) ## gofmt and golangci-lint
 bench: deps build ## Measure: two-phase overhead, each runtime's cost, trials a minute
 	go run ./bench -crisol $(BIN)/crisol
 
-scenarios: deps build ## Self-test the whole library
-	$(BIN)/crisol scenario test --all
+SHARD ?=
+scenarios: deps build ## Self-test the whole library, or SHARD=K/N of it; what was interrupted goes on
+	$(BIN)/crisol scenario test --all --resume --report $(CACHE)/self-test $(if $(SHARD),--shard $(SHARD))
 
 cover: tools ## Coverage of the Go code, through the tests and the binary that they run
 	@scripts/cover

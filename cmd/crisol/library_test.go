@@ -2,16 +2,17 @@ package main_test
 
 import (
 	"encoding/json"
-	"hash/fnv"
 	"os"
 	"os/exec"
 	"slices"
 	"testing"
 	"time"
+
+	"crisol/internal/round"
 )
 
-// everySo says how many days it takes until the whole library has had its turn.
-const everySo = 10
+// turn is the part of the library that is tested today; within ten days all of it has had its turn.
+const turn = "today/10"
 
 // always are tested on every run: one of each kind of target.
 var always = []string{"CVE-2019-10744", "app-sql-injection", "c-heap-overflow-contacts"}
@@ -28,12 +29,13 @@ func TestLibrary(t *testing.T) {
 	if err := json.Unmarshal(out, &library); err != nil {
 		t.Fatal(err)
 	}
-	today := uint32(time.Now().Unix()/(24*3600)) % everySo
+	today, err := round.ParseShard(turn, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
 	ids, kinds := slices.Clone(always), map[string]bool{"npm": true, "dir": true}
 	for _, s := range library {
-		turn := fnv.New32a()
-		_, _ = turn.Write([]byte(s.ID))
-		if !slices.Contains(ids, s.ID) && (turn.Sum32()%everySo == today || !kinds[s.Ecosystem]) {
+		if !slices.Contains(ids, s.ID) && (today.Has(s.ID) || !kinds[s.Ecosystem]) {
 			ids = append(ids, s.ID)
 			kinds[s.Ecosystem] = true
 		}

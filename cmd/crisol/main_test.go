@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -87,6 +88,8 @@ func TestScripts(t *testing.T) {
 			"big":    big,
 			"tinyfs": tinyfs,
 			"edit":   edit,
+
+			"journalled": journalled,
 		},
 	})
 }
@@ -140,4 +143,21 @@ func edit(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s: nothing matches %s", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(path, expr.ReplaceAll(body, []byte(args[2])), 0o600))
+}
+
+// journalled waits until the journal of a round holds so many results: journalled COUNT
+func journalled(ts *testscript.TestScript, _ bool, args []string) {
+	var want int
+	_, err := fmt.Sscan(args[0], &want)
+	ts.Check(err)
+	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(5 * time.Millisecond) { // nothing tells of a line
+		found, err := filepath.Glob(filepath.Join(ts.Getenv("CRISOL_DATA"), "rounds", "*.jsonl"))
+		ts.Check(err)
+		for _, name := range found {
+			if text, err := os.ReadFile(name); err == nil && bytes.Count(text, []byte("\n")) > want {
+				return
+			}
+		}
+	}
+	ts.Fatalf("no journal holds %d results", want)
 }

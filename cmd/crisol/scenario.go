@@ -2,20 +2,16 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
-	"sync"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"crisol"
-	"crisol/internal/app"
 	"crisol/internal/scenario"
 	"crisol/internal/show"
 	"crisol/internal/target"
-	"crisol/internal/wargame"
 )
 
 func newScenario(g *global) *cobra.Command {
@@ -90,149 +86,6 @@ func scenarioNew() *cobra.Command {
 	return cmd
 }
 
-func scenarioTest(g *global) *cobra.Command {
-	var o wargame.SelfTestOptions
-	var all, asJSON bool
-	cmd := &cobra.Command{
-		Use: "test (SCENARIO... | --all)", Short: "Hold scenarios to their own standard",
-		Long: `The self-test: the reference fix must come out fixed, a patch that does nothing not_fixed, a decoy that deletes the
-feature broken, declared incomplete fixes not_fixed, and no exploit may succeed with the target taken away. A scenario
-that fails it can never produce fixed.`,
-		Example: "  crisol scenario test CVE-2019-10744\n  crisol scenario test ./my-scenario\n  crisol scenario test --all",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			list, err := selected(args, all)
-			if err != nil {
-				return err
-			}
-			o.Fresh = true
-			return testScenarios(cmd, g, list, o, asJSON)
-		},
-	}
-	cmd.Flags().BoolVar(&all, "all", false, "test the whole library")
-	cmd.Flags().IntVar(&o.Repeat, "repeat", 0, "runs of each exploit on each side; 0 repeats until the residual risk is below 1 %")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-// selected opens the scenarios that a command line names.
-func selected(args []string, all bool) ([]*scenario.Scenario, error) {
-	switch {
-	case all && len(args) > 0:
-		return nil, crisol.Errorf(crisol.KindInput, "give scenarios or --all, not both")
-	case all:
-		library, err := scenario.Library()
-		if err != nil {
-			return nil, err
-		}
-		return library.All(), nil
-	case len(args) == 0:
-		return nil, crisol.WithHint(crisol.Errorf(crisol.KindInput, "no scenario was named"), "name some, or --all for the library")
-	}
-	var list []*scenario.Scenario
-	var failed []error
-	for _, name := range args {
-		s, err := scenario.Open(name)
-		if err != nil {
-			failed = append(failed, err)
-			continue
-		}
-		list = append(list, s)
-	}
-	return list, errors.Join(failed...)
-}
-
-func testScenarios(cmd *cobra.Command, g *global, list []*scenario.Scenario, o wargame.SelfTestOptions, asJSON bool) error {
-	progress := show.NewProgress(cmd.ErrOrStderr(), !asJSON)
-	defer progress.Close()
-	g.config.Progress = progress.Say
-	a, err := g.open(cmd)
-	if err != nil {
-		return err
-	}
-	defer a.Close()
-	bench := &selfTests{cmd: cmd, app: a, progress: progress, options: o, quiet: asJSON}
-	bench.options.Watch = progress.SelfTest
-	results, held, faults := bench.run(list)
-	if err := cmd.Context().Err(); err != nil {
-		return err
-	}
-	if asJSON {
-		if err := printJSON(cmd, results); err != nil {
-			return err
-		}
-	} else if len(list) > 1 {
-		_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d of %d scenarios hold\n", held, len(list))
-	}
-	switch {
-	case held == len(list):
-		return nil
-	case held+faults == len(list):
-		return exit(exitInfrastructure)
-	default:
-		return exit(exitRefused)
-	}
-}
-
-// selfTests runs self-tests, as many scenarios at once as there are workers; the arena's slots bound the sandboxes.
-type selfTests struct {
-	cmd      *cobra.Command
-	app      *app.App
-	progress *show.Progress
-	options  wargame.SelfTestOptions
-	quiet    bool
-
-	mu sync.Mutex // guards the output
-}
-
-// run tests the scenarios and returns the results in their order, how many hold, and how many could not be tested.
-func (b *selfTests) run(list []*scenario.Scenario) (results []wargame.SelfTest, held, faults int) {
-	got := make([]*wargame.SelfTest, len(list))
-	var group errgroup.Group
-	group.SetLimit(b.app.Arena.Workers)
-	for i, s := range list {
-		group.Go(func() error {
-			got[i] = b.one(s)
-			return nil
-		})
-	}
-	_ = group.Wait() // no function returns an error
-	for _, result := range got {
-		switch {
-		case result == nil:
-			faults++
-			continue
-		case result.Holds:
-			held++
-		}
-		results = append(results, *result)
-	}
-	return results, held, faults
-}
-
-// one tests a scenario and tells of it; nil when it could not be tested.
-func (b *selfTests) one(s *scenario.Scenario) *wargame.SelfTest {
-	if b.cmd.Context().Err() != nil {
-		return nil
-	}
-	result, err := b.app.Arena.SelfTest(b.cmd.Context(), s, b.options)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.progress.Clear()
-	switch {
-	case b.cmd.Context().Err() != nil:
-		return nil
-	case err != nil:
-		_, _ = fmt.Fprintf(b.cmd.ErrOrStderr(), "%v\n", err)
-		if hint := crisol.HintOf(err); hint != "" {
-			_, _ = fmt.Fprintf(b.cmd.ErrOrStderr(), "hint: %s\n", hint)
-		}
-		return nil
-	case !b.quiet:
-		_ = show.SelfTest(b.cmd.OutOrStdout(), result)
-	}
-	return &result
-}
-
 func scenarioLock(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use: "lock FOLDER...", Short: "Pin every transitive version beside the manifest",
@@ -296,8 +149,10 @@ func lockSides(s *scenario.Scenario) map[string]string {
 	return sides
 }
 
-func printJSON(cmd *cobra.Command, value any) error {
-	encoder := json.NewEncoder(cmd.OutOrStdout())
+func printJSON(cmd *cobra.Command, value any) error { return encodeJSON(cmd.OutOrStdout(), value) }
+
+func encodeJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(value)
 }

@@ -57,7 +57,7 @@ func TestSelfTest(t *testing.T) {
 	err := show.SelfTest(&out, wargame.SelfTest{Scenario: "tiny", Holds: false, Cases: []wargame.SelfTestCase{
 		{Name: "reference", Want: "fixed", Got: "fixed", Holds: true},
 		{Name: "no-op", Want: "not_fixed", Got: "inconclusive", Reason: "it never succeeds", Gates: []crisol.Gate{{Name: crisol.GateBenign, Outcome: crisol.Errored, Evidence: "flaky"}}},
-	}})
+	}}, false)
 	text := out.String()
 	for _, want := range []string{"FAILS  tiny", "+ reference", "x no-op", "wanted not_fixed: it never succeeds", "benign inputs", "flaky"} {
 		if err != nil || !strings.Contains(text, want) {

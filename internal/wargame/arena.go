@@ -127,6 +127,11 @@ func (a *Arena) acquire(ctx context.Context) (func(), error) {
 	}
 }
 
+// Terms name what a result holds under: the trial's rules and the sandbox.
+func (a *Arena) Terms() string {
+	return strings.TrimSpace(fmt.Sprintf("rules %s, %s %s", engine, a.Sandbox.Name(), a.version))
+}
+
 // key identifies what was learnt under the given facts, this engine and this sandbox.
 func (a *Arena) key(facts ...string) string {
 	h := sha256.New()
