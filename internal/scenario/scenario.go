@@ -37,7 +37,7 @@ type Manifest struct {
 	Verified      time.Time // day on which the self-test was last seen green; YAML 2006-01-02
 	Vulnerability Vulnerability
 	Target        Target
-	// Kit names the helper library laid beside the exploits: node, python, go, java, or "" for none. With a kit an
+	// Kit names the helper library laid beside the exploits: node, python, go, java, rust, or "" for none. With a kit an
 	// exploit's or benign input's oracle may be left out: the kit's own protocol decides (see internal/kit).
 	Kit      string
 	Exploits []Exploit // the first is the proof, the others are variants
