@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"crisol"
+	"crisol/internal/variant"
 )
 
 // class is a folder below classes/: what is known of one class of vulnerabilities.
@@ -44,6 +45,33 @@ type input struct {
 	Title    string          `json:"title"`
 	Payload  json.RawMessage `json:"payload"`
 	Optional bool            `json:"optional"` // of benign inputs; every exploit is
+	// Derive, of an exploit whose payload is a list, adds to it what is derived from its first text.
+	Derive *derivation `json:"derive"`
+}
+
+// derivation asks for variants of a form (see package variant), without some that prove nothing in this class.
+type derivation struct {
+	Form    string            `json:"form"`
+	Hint    map[string]string `json:"hint"`
+	Without []string          `json:"without"`
+}
+
+// family is a list of payloads with those that are derived from its first.
+func (d *derivation) family(payload json.RawMessage) (json.RawMessage, error) {
+	var list []json.RawMessage
+	if err := json.Unmarshal(payload, &list); err != nil || len(list) == 0 {
+		return nil, fmt.Errorf("derive needs a list of payloads")
+	}
+	derived, err := variant.Derive(d.Form, list[0], d.Hint)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range derived {
+		if !slices.Contains(d.Without, v.ID) {
+			list = append(list, v.Payload)
+		}
+	}
+	return variant.Encode(list)
 }
 
 // registry holds the classes by the plain form of every name.
@@ -123,6 +151,14 @@ func (k *class) check(fsys fs.FS) error {
 				return fmt.Errorf("input %d, %q, needs an id of its own and a payload", i+1, in.ID)
 			}
 			ids[in.ID], list[i].Payload = true, compact(in.Payload)
+			if in.Derive == nil {
+				continue
+			}
+			made, err := in.Derive.family(in.Payload)
+			if err != nil {
+				return fmt.Errorf("input %s: %w", in.ID, err)
+			}
+			list[i].Payload = made
 		}
 	}
 	return nil

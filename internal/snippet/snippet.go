@@ -21,12 +21,13 @@
 //
 //   - class.json: names (other spellings), title, cwe, the kit and an example for each language that can be tried, the
 //     exploits (id, title, payload) in the order in which they are tried as the proof, and the benign inputs. A payload
-//     is any JSON value; only the class's kit reads it. An exploit that doesn't succeed against the affected code is
-//     left out of the trial; so is a benign input that is optional and doesn't work there. One benign input at least
-//     must not be optional: it is what shows that the patch broke nothing.
+//     is any JSON value; only the class's kit reads it. Best is a list of payloads of one kind, tried in one process;
+//     {derive: {form, hint, without}} adds what package variant makes of the first. An exploit that doesn't succeed
+//     against the affected code is left out of the trial; so is a benign input that is optional and doesn't work there.
+//     One benign input at least must not be optional: it is what shows that the patch broke nothing.
 //   - kit.js, kit.py: what the class knows of the language. A kit exports
 //     roles(name, run) -> {value} or nothing     a name's meaning in this class; before the harness's own roles
-//     attack(trial, payload) -> true or false    run the target with the payload; true when the effect was seen
+//     attack(trial, payload) -> payload or nothing   run the target with each payload; that with which the effect was seen
 //     benign(trial, payload)                     throw when the target doesn't do with a harmless input what it must
 //     In Python they are functions of the same names. trial.target and trial.affected are the snippet under trial and
 //     the vulnerable one; run(value, options) evaluates one anew and returns an Outcome: value (what it returned), sent

@@ -393,7 +393,7 @@ func sum(checks []crisol.Check, words string) crisol.Gate {
 	}
 	gate.Evidence = fmt.Sprintf(words, passed, tried)
 	if left := len(checks) - tried; left > 0 {
-		gate.Evidence += fmt.Sprintf("; %d left out, which don't work on the vulnerable target", left)
+		gate.Evidence += fmt.Sprintf("; %d left out for not working on the vulnerable target", left)
 	}
 	if gate.Outcome != crisol.Passed {
 		gate.Evidence = strings.Join(because, "; ")

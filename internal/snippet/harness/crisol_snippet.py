@@ -25,7 +25,7 @@ class Outcome:
 
     def __init__(self, control):
         self.values, self.sent, self.called, self.errors, self.declared = [], [], [], [], {}
-        self.proper, self.used, self.fault, self.control = True, False, "", control
+        self.proper, self.used, self.fault, self.control, self.names = True, False, "", control, set()
 
     @property
     def value(self):
@@ -278,15 +278,19 @@ class Run:
 
     def taint(self, name):
         """The input as a name is used: a text, or something of which texts are read."""
-        self.outcome.used = True
+        self.take(name)
         members = self.members(name)
         subscript = re.search(rf"(?<![\w.]){re.escape(name)}\s*\[\s*[rb]?['\"]", self.source)
         if subscript or any(m not in _text_members for m, _ in members) or (members and all(m == "get" for m, _ in members)):
             return Tainted(self, name, {m for m, call in members if call})
         return self.input
 
-    def read(self, name):
+    def take(self, name):
         self.outcome.used = True
+        self.outcome.names.add(name)
+
+    def read(self, name):
+        self.take(name)
         deeper = re.findall(rf"\.{re.escape(name)}\s*(?:\.\s*(\w+)|(\[\s*['\"]))", self.source)
         if any(sub or (m and m not in _text_members) for m, sub in deeper):
             return Tainted(self, name, set())
@@ -310,13 +314,19 @@ class Tainted:
             run.outcome.used = True
             if name in ("items", "values", "keys", "to_dict"):
                 run.missing(f"{self._name}.{name}() can't be told: name the parameter")
-            return (lambda *a, **k: [run.input]) if name == "getlist" else (lambda *a, **k: _typed(run.input, k.get("type")))
+            if name == "getlist":
+                return lambda *a, **k: [run.input]
+
+            def get(*a, **k):
+                run.take(str(a[0]) if a else name)
+                return _typed(run.input, k.get("type"))
+            return get
         if name in self._called:
             run.missing(f"{self._name}.{name} is called, and the snippet doesn't say what {self._name} is")
         return run.read(name)
 
     def __getitem__(self, key):
-        self._run.outcome.used = True
+        self._run.take(str(key))
         return self._run.input
 
     def __contains__(self, key):
@@ -366,6 +376,7 @@ class Request(Tainted):
         if name in ("body",):
             return str(run.input).encode()
         if name in ("path", "full_path", "url", "path_info"):
+            run.take("path")
             return "/" + str(run.input).lstrip("/")
         return run.input
 

@@ -13,7 +13,10 @@ if (mode === 'attack') {
     const target = new Snippet(path.join(work, 'app', file), kit)
     const affected = new Snippet(path.join(work, 'affected', file), kit)
     const effect = await kit.attack({ target, affected }, t.payload)
-    if (effect) return true
+    if (effect) {
+      console.log(`the effect was seen with ${JSON.stringify(effect)}`)
+      return true
+    }
     const faults = target.outcomes.filter(o => !o.control)
     const fault = faults.find(o => !o.proper) || faults.find(o => !o.used)
     if (!faults.length) throw new Error('the kit never ran the snippet')

@@ -28,7 +28,9 @@ class Pair:
 
 def attack(t):
     pair = Pair()
-    if kit.attack(pair, t.payload):
+    effect = kit.attack(pair, t.payload)
+    if effect:
+        print(f"the effect was seen with {effect!r}")
         return True
     runs = [o for o in pair.target.outcomes if not o.control]
     bad = [o for o in runs if not o.proper] + [o for o in runs if not o.used]

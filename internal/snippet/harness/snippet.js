@@ -23,7 +23,7 @@ class Snippet {
   // run evaluates the snippet with value as its input. options: control marks a run that proves nothing of reach; state
   // is the kit's own, found as run.state by its roles; rewrite(source) changes the text first.
   async run (value, options = {}) {
-    const outcome = { value: undefined, values: [], sent: [], called: [], errors: [], declared: {}, proper: true, used: false, fault: '', control: !!options.control }
+    const outcome = { value: undefined, values: [], sent: [], called: [], errors: [], declared: {}, proper: true, used: false, names: new Set(), fault: '', control: !!options.control }
     this.outcomes.push(outcome)
     const source = options.rewrite ? options.rewrite(this.source) : this.source
     const run = new Run(source, value, outcome, this.kit, options.state || {})
@@ -190,14 +190,16 @@ class Run {
     if (/^(next|cb|callback|done|resolve|reject|fn)$/i.test(name)) return { value: (...args) => { this.outcome.called.push({ name, args }) } }
     if (/^(app|router|server|api|fastify|express)$/i.test(name)) return { value: name === 'express' ? this.express() : this.router() }
     if (/^(logger|log|winston|debug)$/i.test(name)) return { value: silent() }
-    if (builtinModules.includes(name) && name !== 'process' && name !== 'console') return { value: this.require(name) }
-    const alias = { fsp: 'fs/promises', fsPromises: 'fs/promises', querystring: 'querystring', childProcess: 'child_process', cp: 'child_process' }[name]
-    return alias ? { value: this.require(alias) } : undefined
+    const alias = { fsp: 'fs/promises', fsPromises: 'fs/promises', childProcess: 'child_process', cp: 'child_process' }[name] || name
+    if (name === 'process' || name === 'console' || !builtinModules.includes(alias)) return undefined
+    // path and url are also what an input is called: a module is asked for something that a text doesn't have
+    const asked = text.members(this.source, name).some(m => m.name in require(alias) && !(m.name in '')) || (name in require(alias) && text.called(this.source, name))
+    return asked ? { value: this.require(alias) } : undefined
   }
 
   // taint is the input as a name is used: a text, or something of which texts are read.
   taint (name) {
-    this.outcome.used = true
+    this.take(name)
     return text.asObject(this.source, name) ? this.tainted(name) : this.input
   }
 
@@ -219,8 +221,13 @@ class Run {
     })
   }
 
-  read (key) {
+  take (name) {
     this.outcome.used = true
+    this.outcome.names.add(name)
+  }
+
+  read (key) {
+    this.take(key)
     return text.deeper(this.source, key) ? this.tainted(key) : this.input
   }
 
@@ -230,7 +237,7 @@ class Run {
     const names = [...this.source.matchAll(/(?:query|params)\.([\w$]+)|(?:query|params|searchParams)\s*(?:\.get\(|\[)\s*['"]([^'"]+)['"]/g)].map(m => m[1] || m[2]).filter(n => n !== 'get')
     const parsed = /url\.parse|URLSearchParams|new URL\(/.test(this.source) && names.length
     const url = () => {
-      run.outcome.used = true
+      run.take(parsed ? names[0] : 'url')
       return parsed ? '/?' + names.map(n => `${n}=${encodeURIComponent(run.input)}`).join('&') : '/' + String(run.input).replace(/^\//, '')
     }
     const bag = () => run.tainted('', {})

@@ -12,6 +12,8 @@ def is_statement(value):
 
 def spread(payload):
     """A payload with {columns} is tried with each number of columns."""
+    if isinstance(payload, list):
+        return [value for one in payload for value in spread(one)]
     if "{columns}" not in payload:
         return [payload]
     return [payload.replace("{columns}", ", ".join(["secret"] * n)) for n in range(1, 11)]
@@ -30,10 +32,8 @@ def attack(attempt, target, payload):
         open_to_all = open_to_all or secretly(report)
     for value in spread(payload):
         _, report = attempt(target, value, False)
-        if report["looted"]:
-            return True
-        if not open_to_all and (secretly(report) or set(identities(report, value)) - usual):
-            return True
+        if report["looted"] or not open_to_all and (secretly(report) or set(identities(report, value)) - usual):
+            return value
     return False
 
 

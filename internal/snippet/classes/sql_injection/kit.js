@@ -204,7 +204,7 @@ async function attempt (snippet, words, value, control) {
 }
 
 const widths = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
-const spread = payload => payload.includes('{columns}') ? widths.map(n => payload.replace('{columns}', Array(n).fill('secret').join(', '))) : [payload]
+const spread = payloads => [].concat(payloads).flatMap(one => one.includes('{columns}') ? widths.map(n => one.replace('{columns}', Array(n).fill('secret').join(', '))) : [one])
 
 exports.attack = async ({ target, affected }, payload) => {
   const words = target.source + '\n' + affected.source
@@ -218,8 +218,7 @@ exports.attack = async ({ target, affected }, payload) => {
   }
   for (const value of spread(payload)) {
     const got = await attempt(target, words, value)
-    if (got.report.looted) return true
-    if (!open && (secretly(got) || got.report.seen.some(id => !usual.has(id)))) return true
+    if (got.report.looted || (!open && (secretly(got) || got.report.seen.some(id => !usual.has(id))))) return value
   }
   return false
 }
