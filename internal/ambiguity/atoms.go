@@ -6,41 +6,63 @@ import (
 	"strings"
 )
 
-// atomise divides all characters into atoms: those that are in the same ranges. It returns each range as a set of atoms
-// and a character for each atom; atoms are numbered by how welcome that character is in a text.
-func atomise(ranges []set) ([]bitset, []rune) {
+// atom stands for all characters that are in the same ranges.
+type atom struct {
+	char  rune // the most welcome of them
+	other rune // the next, or 0
+}
+
+// add considers one more character.
+func (a *atom) add(r rune) {
+	switch {
+	case a.char == r:
+	case a.char < 0 || welcome(r) < welcome(a.char):
+		if a.char > 0 {
+			a.other = a.char
+		}
+		a.char = r
+	case a.other == 0 || welcome(r) < welcome(a.other):
+		a.other = r
+	}
+}
+
+// atomise divides all characters into atoms. It returns each range as a set of atoms; atoms are numbered by how welcome
+// they are in a text.
+func atomise(ranges []set) ([]bitset, []atom) {
 	distinct, which := distinctSets(ranges)
-	pieces := cut(distinct)
 	groups := map[string]int{}
-	var chars []rune
+	var found []atom
 	var members []string
-	for _, piece := range pieces {
-		key, r := signature(distinct, piece), representative(piece)
-		if r < 0 {
+	for _, piece := range cut(distinct) {
+		if surrogates.has(piece.lo) {
 			continue
 		}
+		key := signature(distinct, piece)
 		i, known := groups[key]
 		if !known {
-			groups[key] = len(chars)
-			chars, members = append(chars, r), append(members, key)
-		} else if welcome(r) < welcome(chars[i]) {
-			chars[i] = r
+			i = len(found)
+			groups[key] = i
+			found, members = append(found, atom{char: -1}), append(members, key)
+		}
+		found[i].add(piece.lo)
+		for r := piece.lo + 1; r <= min(piece.hi, 0xff); r++ {
+			found[i].add(r)
 		}
 	}
-	order := make([]int, len(chars))
+	order := make([]int, len(found))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(welcome(chars[a]), welcome(chars[b])), cmp.Compare(chars[a], chars[b]))
+		return cmp.Or(cmp.Compare(welcome(found[a].char), welcome(found[b].char)), cmp.Compare(found[a].char, found[b].char))
 	})
-	atoms := make([]rune, len(chars))
+	atoms := make([]atom, len(found))
 	sets := make([]bitset, len(distinct))
 	for i := range sets {
-		sets[i] = newBitset(len(chars))
+		sets[i] = newBitset(len(found))
 	}
 	for number, i := range order {
-		atoms[number] = chars[i]
+		atoms[number] = found[i]
 		for d := range distinct {
 			if members[i][d] == '1' {
 				sets[d].add(number)
@@ -128,18 +150,4 @@ func welcome(r rune) int {
 		return 103
 	}
 	return 104
-}
-
-// representative picks the most welcome character of a piece, or -1 if it holds surrogates only.
-func representative(piece span) rune {
-	best := piece.lo
-	if surrogates.has(best) {
-		return -1
-	}
-	for r := piece.lo; r <= min(piece.hi, 0xff); r++ {
-		if welcome(r) < welcome(best) {
-			best = r
-		}
-	}
-	return best
 }

@@ -69,7 +69,7 @@ type automaton struct {
 	sets  []bitset
 	out   [][]edge
 	from  []int // the states of a search that hasn't begun, one for each kind of character
-	atoms []rune
+	atoms []atom
 }
 
 // place is how a fragment is entered or left: through a position, if some conditions hold.

@@ -15,6 +15,9 @@ type Family struct {
 	Degree int
 	// Prefix leads to the ambiguous state, Pump is the word to repeat, and Suffix makes the match fail.
 	Prefix, Pump, Suffix string
+	// Alternative is another word that does as Pump, of characters that the expression doesn't tell from Pump's. A
+	// patch that looks out for one of them may have forgotten the other. It is empty if there is none.
+	Alternative string
 }
 
 // Text returns the family's text of about size characters: the pump goes in as often as it fits, and at least once.
@@ -50,6 +53,7 @@ const (
 	textSizes = 2048    // characters of the last text
 	pumps     = 64      // of the last text of an exponential family
 	choices   = 4       // characters tried in the place of one
+	growth    = 1.6     // the least exponent of a family; linear expressions come near 1
 	endings   = 6       // characters tried as a suffix
 )
 
@@ -75,6 +79,7 @@ func (c *confirmer) confirm(found candidate) (Family, verdict) {
 			c.seen[f.Prefix+pumped] = true
 			if result = harmless; c.ends(&f) {
 				c.seen["slow"+pumped] = f.Prefix == ""
+				f.Alternative = c.alternative(f)
 				return f, slow
 			}
 		}
@@ -95,9 +100,9 @@ func (c *confirmer) prefixes(found candidate, choice int) []string {
 			first.join(c.a.sets[e.to])
 		}
 	}
-	for i, r := range c.a.atoms {
+	for i, atom := range c.a.atoms {
 		if !first.has(i) {
-			return append(all, string(r))
+			return append(all, string(atom.char))
 		}
 	}
 	return all
@@ -128,12 +133,27 @@ func (c *confirmer) ends(f *Family) bool {
 	return false
 }
 
+// alternative replaces the pump's characters by others of their atoms and makes sure that the result is as slow.
+func (c *confirmer) alternative(f Family) string {
+	pump := f.Pump
+	f.Pump = strings.Map(func(r rune) rune {
+		if other := c.a.atoms[c.atom(r)].other; other > 0 {
+			return other
+		}
+		return r
+	}, pump)
+	if f.Pump == pump || max(c.power(f, false), c.power(f, true)) < growth {
+		return ""
+	}
+	return f.Pump
+}
+
 // spell chooses a character for each place: the most welcome one, or one of those behind it.
 func (c *confirmer) spell(word []bitset, choice int) string {
 	var text strings.Builder
 	for _, set := range word {
 		if options := set.list(); len(options) > 0 {
-			text.WriteRune(c.a.atoms[options[min(choice, len(options)-1)]])
+			text.WriteRune(c.a.atoms[options[min(choice, len(options)-1)]].char)
 		}
 	}
 	return text.String()
@@ -178,7 +198,7 @@ func (c *confirmer) suffixes(f Family) []string {
 	slices.SortStableFunc(order, func(x, y int) int { return ways[x] - ways[y] })
 	all := []string{""}
 	for _, i := range order[:min(endings, len(order))] {
-		s := string(c.a.atoms[i])
+		s := string(c.a.atoms[i].char)
 		all = append(all, s)
 		if s == "\n" {
 			all = append(all, "\n\n")
@@ -220,7 +240,7 @@ func (c *confirmer) after(text string) []int {
 // atom finds an atom's number by its character; the texts here are made of nothing else.
 func (c *confirmer) atom(r rune) int {
 	for i, other := range c.a.atoms {
-		if other == r {
+		if other.char == r {
 			return i
 		}
 	}
@@ -237,7 +257,7 @@ func (c *confirmer) measure(f Family, times int) (matched bool, steps int, over 
 // grows tells whether the family makes the matcher slow, and settles its kind and degree.
 func (c *confirmer) grows(f *Family, matching bool) bool {
 	power := c.power(*f, matching)
-	if power < 1.6 || c.steps <= 0 {
+	if power < growth || c.steps <= 0 {
 		return false
 	}
 	if power > 3 && c.doubles(*f) {

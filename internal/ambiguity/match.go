@@ -120,9 +120,6 @@ func (m *machine) rounds(in *instruction, pc, pos int) (int, int, bool) {
 		pos = -pos - 1
 	case most != unbounded && done >= most:
 		return in.y, pos, true
-	case done < least && done > 0 && m.slots[m.loop(in.x)+1] == pos:
-		// A round took nothing, and so will those that are left.
-		return in.y, pos, true
 	case done >= least && in.node.lazy:
 		m.stack = append(m.stack, frame{pc: pc, pos: -pos - 1})
 		return in.y, pos, true
