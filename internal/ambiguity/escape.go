@@ -179,13 +179,11 @@ func (p *parser) class() *node {
 }
 
 func (p *parser) closeClass(s set, negative bool) *node {
-	if p.mode.fold {
-		s = s.fold()
-	}
+	n := p.setNode(s)
 	if negative {
-		s = s.not()
+		n.set = n.set.not()
 	}
-	return p.node(&node{op: opSet, set: s})
+	return n
 }
 
 // member reads a character, a range or a named class.

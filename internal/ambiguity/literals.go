@@ -87,10 +87,14 @@ type evaluator struct {
 	known  map[string]value
 	deep   int
 	formed int // bytes of the texts that were put together
+	looked int // tokens looked at
 }
 
-// maxFormed bounds the texts that a source's constants grow to by being put together.
-const maxFormed = 1 << 22
+// What a source's constants may cost. Beyond it, the rest of its expressions counts as unknown.
+const (
+	maxFormed = 1 << 22 // bytes put together
+	maxLooked = 1 << 25 // tokens looked at, some of them again and again
+)
 
 // hole stands in a text for what isn't known; it is a code point that no text may hold.
 const hole = "\ufdd0"
@@ -155,10 +159,11 @@ func (e *evaluator) ends(i int) bool {
 
 // sum reads operands joined by + and, in Python, %.
 func (e *evaluator) sum(i int) (value, int, bool) {
-	if e.deep++; e.deep > maxDepth {
-		e.deep--
+	if e.deep >= maxDepth || e.looked > maxLooked {
 		return value{}, i, false
 	}
+	e.deep++
+	e.looked++
 	defer func() { e.deep-- }()
 	left, i, ok := e.settle(i)
 	for ok {
@@ -196,6 +201,7 @@ func (e *evaluator) skip(begin int) int {
 	depth := 0
 	for i := begin; i < begin+farAhead; i++ {
 		t := e.tokens.at(i)
+		e.looked++
 		switch {
 		case t.kind == 0:
 			return i

@@ -13,6 +13,7 @@ const (
 	maxPattern = 20_000  // characters of a pattern
 	maxDepth   = 150     // groups inside of groups
 	maxNodes   = 40_000  // parts of a parsed expression
+	maxSpans   = 200_000 // ranges of all its classes; one \p{L} has 600
 	maxCount   = 1 << 20 // a quantifier's numbers; larger ones count as this
 	unbounded  = -1
 )
@@ -123,6 +124,7 @@ type parser struct {
 	opened  int
 	names   map[string]int
 	nodes   int
+	spans   int
 	err     error
 }
 
@@ -330,6 +332,9 @@ func (p *parser) assert(text, line cond) *node {
 func (p *parser) one(c rune) *node { return p.setNode(newSet(span{c, c})) }
 
 func (p *parser) setNode(s set) *node {
+	if p.spans += len(s); p.spans > maxSpans {
+		return p.fail("too many ranges")
+	}
 	if p.mode.fold {
 		s = s.fold()
 	}

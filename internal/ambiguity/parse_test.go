@@ -123,6 +123,7 @@ func TestParseRefuses(t *testing.T) {
 		{`(?~a)`, "", "unknown kind"},
 		{`\u{110000}`, "u", `wrong \u{}`},
 		{strings.Repeat("(", 1000) + strings.Repeat(")", 1000), "", "too deep"},
+		{strings.Repeat(`\pL`, 1000), "u", "too many ranges"},
 		{strings.Repeat("a", maxPattern+1), "", "20001 characters"},
 	} {
 		_, err := Parse(c.pattern, c.flags)
@@ -216,7 +217,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		limits := Limits{States: 300, Work: 100_000, Steps: 500_000}
+		limits := Limits{States: 150, Work: 20_000, Steps: 50_000}
 		r := Search(e, limits)
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("/%q/%s takes %v", pattern, flags, took)
