@@ -20,7 +20,7 @@ if (mode === 'attack') {
     const faults = target.outcomes.filter(o => !o.control)
     const fault = faults.find(o => !o.proper) || faults.find(o => !o.used)
     if (!faults.length) throw new Error('the kit never ran the snippet')
-    if (fault) throw new Error(fault.fault || 'the snippet never used its input')
+    if (fault) throw new Error(fault.fault || 'the snippet never used its input' + (fault.error ? `: ${fault.error.message || fault.error}` : ''))
     await t.attack(() => {}) // every run was proper: the payload reached the snippet
     return false
   })

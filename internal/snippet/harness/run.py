@@ -37,7 +37,7 @@ def attack(t):
     if not runs:
         raise RuntimeError("the kit never ran the snippet")
     if bad:
-        raise RuntimeError(bad[0].fault or "the snippet never used its input")
+        raise RuntimeError(bad[0].fault or "the snippet never used its input" + (f": {bad[0].error}" if bad[0].error else ""))
     t.attack(lambda: None)  # every run was proper: the payload reached the snippet
     return False
 
