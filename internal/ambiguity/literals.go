@@ -61,6 +61,11 @@ func (t token) is(text string) bool {
 	return (t.kind == tokenMark || t.kind == tokenName) && t.text == text
 }
 
+// among tells whether a token is one of some marks.
+func (t token) among(marks string) bool {
+	return t.kind == tokenMark && strings.Contains(marks, t.text)
+}
+
 // tokens is a source in words; reading past the end gives empty ones.
 type tokens []token
 
@@ -93,7 +98,7 @@ type evaluator struct {
 // What a source's constants may cost. Beyond it, the rest of its expressions counts as unknown.
 const (
 	maxFormed = 1 << 22 // bytes put together
-	maxLooked = 1 << 25 // tokens looked at, some of them again and again
+	maxLooked = 1 << 24 // tokens looked at, some of them again and again
 )
 
 // hole stands in a text for what isn't known; it is a code point that no text may hold.
@@ -154,7 +159,7 @@ func (e *evaluator) ends(i int) bool {
 	if t.kind != tokenMark {
 		return t.kind == 0 || t.line > e.tokens.at(i-1).line
 	}
-	return strings.Contains(";,)}]:", t.text) || (e.python && t.line > e.tokens.at(i-1).line)
+	return t.among(";,)}]:") || (e.python && t.line > e.tokens.at(i-1).line)
 }
 
 // sum reads operands joined by + and, in Python, %.
@@ -208,11 +213,11 @@ func (e *evaluator) skip(begin int) int {
 		case depth == 0 && i > begin && e.newStatement(i):
 			return i
 		case t.kind != tokenMark:
-		case depth == 0 && (strings.Contains("+,;)]}", t.text) || (e.python && t.text == "%")):
+		case depth == 0 && (t.among("+,;)]}") || (e.python && t.text == "%")):
 			return i
-		case strings.Contains("([{", t.text):
+		case t.among("([{"):
 			depth++
-		case strings.Contains(")]}", t.text):
+		case t.among(")]}"):
 			depth--
 		}
 	}

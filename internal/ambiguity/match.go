@@ -149,7 +149,8 @@ func (m *machine) again(group, pc, pos int) (int, int, bool) {
 // sub matches a lookaround or an atomic group: what it tried on the way is forgotten once it is decided.
 func (m *machine) sub(in *instruction, pc, pos int) (int, int, bool) {
 	base := len(m.stack)
-	end, ok := 0, false
+	var end int
+	var ok bool
 	if in.node.behind {
 		ok = m.behind(in, pc, pos)
 	} else {

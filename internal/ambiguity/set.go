@@ -113,7 +113,11 @@ var folds = sync.OnceValue(func() []rune {
 // fold adds the other cases of what s holds. ASCII and the rest stay apart, as in JavaScript without the flag u.
 func (s set) fold() set {
 	var more []span
-	for _, c := range folds() {
+	candidates := s.few()
+	if candidates == nil {
+		candidates = folds()
+	}
+	for _, c := range candidates {
 		if !s.has(c) {
 			continue
 		}
@@ -127,6 +131,20 @@ func (s set) fold() set {
 		return s
 	}
 	return newSet(append(more, s...)...)
+}
+
+// few lists what a small set holds; it returns nil for a large one.
+func (s set) few() []rune {
+	all := []rune{}
+	for _, sp := range s {
+		if int(sp.hi-sp.lo)+len(all) > 100 {
+			return nil
+		}
+		for c := sp.lo; c <= sp.hi; c++ {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // tableSet reads one of Go's Unicode tables.
