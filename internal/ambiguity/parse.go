@@ -85,7 +85,7 @@ func (e *Expr) Approximations() []string {
 // don't collide. The flags are i, s, m, u, v, x, and those without a meaning here (g, d, a, L), and three of this package's
 // own: y for an expression that is tried at the beginning of the text only (JavaScript's sticky, Python's re.match), Z
 // for one that must reach the end (re.fullmatch has both), and P for Python's reading where it isn't JavaScript's: \A, \Z,
-// {,n}, []a] and \p without a flag.
+// {,n}, []a], \p without a flag, and $ before a final line feed.
 func Parse(pattern, flags string) (*Expr, error) {
 	p := &parser{text: []rune(pattern), names: map[string]int{}, expr: &Expr{groups: map[int]*node{}, notes: map[string]bool{}}}
 	if len(p.text) > maxPattern {
@@ -312,7 +312,10 @@ func (p *parser) atom(depth int) *node {
 	case '^':
 		return p.assert(atBegin, atBeginLine)
 	case '$':
-		return p.assert(atEnd, atEndLine)
+		if p.python {
+			return p.assert(atEnd, atEndLine)
+		}
+		return p.assert(atVeryEnd, atEndLine)
 	case '.':
 		if p.mode.all {
 			return p.node(&node{op: opSet, set: anything})

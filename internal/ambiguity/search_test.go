@@ -96,3 +96,58 @@ func TestSearch(t *testing.T) {
 		t.Logf("/%s/%s %v", c.pattern, c.flags, r.Families)
 	}
 }
+
+// TestFinalLineFeed holds a suffix to the language: only Python's $ passes over a line feed.
+func TestFinalLineFeed(t *testing.T) {
+	for flags, want := range map[string]string{"": "\n", "P": "\n\n"} {
+		r := find(t, `^(.*,)+(.+)?$`, flags)
+		if len(r.Families) == 0 || r.Families[0].Suffix != want {
+			t.Errorf("flags %q: %v, want the suffix %q", flags, r.Families, want)
+		}
+	}
+}
+
+func TestAlternative(t *testing.T) {
+	for _, c := range []struct{ pattern, want string }{
+		{`\s+$`, "\t"},
+		{`^(?:a|b|ab)+$`, ""}, // both characters are told from each other and from all others
+		{`^(\d+)+$`, "1"},
+		{`^(?:[ab]+x)+x$|^(?:[ab]+[ab]x)+y$`, ""},
+	} {
+		r := find(t, c.pattern, "")
+		if c.want == "" {
+			for _, f := range r.Families {
+				if f.Alternative == f.Pump {
+					t.Errorf("/%s/: %v has itself as its alternative", c.pattern, f)
+				}
+			}
+			continue
+		}
+		if len(r.Families) == 0 || r.Families[0].Alternative != c.want {
+			t.Errorf("/%s/: %+v, want the alternative %q", c.pattern, r.Families, c.want)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	e, err := Parse(`^(a+)+(?:b*)*(\s+\s+)*;$`, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, limits := range map[string]Limits{"states": {States: 2}, "work": {Work: 1}, "steps": {Steps: 50}, "families": {Families: 1}} {
+		r := Search(e, limits)
+		if r.Complete || (limits.Families == 1 && len(r.Families) != 1) {
+			t.Errorf("few %s: complete %v, %v", name, r.Complete, r.Families)
+		}
+	}
+	if r := Search(e, Limits{}); !r.Complete || len(r.Families) < 3 {
+		t.Errorf("complete %v, %v", r.Complete, r.Families)
+	}
+	dismissed, err := Parse(`(a+)+`, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := Search(dismissed, Limits{}); !r.Complete || r.Dismissed == 0 || len(r.Families) > 0 {
+		t.Errorf("%+v", r)
+	}
+}
