@@ -48,13 +48,17 @@ func agree(affected, patched string) (Language, error) {
 	switch {
 	case a.language == b.language:
 		return a.language, nil
-	case b.sure == 0 && a.language != SQL && b.language != SQL:
+	case a.language == SQL || b.language == SQL:
+	case b.sure <= doubt && a.sure > b.sure:
 		return a.language, nil
-	case a.sure == 0 && a.language != SQL && b.language != SQL:
+	case a.sure <= doubt && b.sure > a.sure:
 		return b.language, nil
 	}
 	return "", crisol.Errorf(crisol.KindInput, "affected_code looks like %s and patch.code like %s: both must be in one language", a.language, b.language)
 }
+
+// doubt is the number of marks up to which a text may as well be of another language.
+const doubt = 1
 
 // guess is a language and how many marks speak for it more than for another.
 type guess struct {

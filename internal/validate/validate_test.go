@@ -77,6 +77,14 @@ func flow(a *arena) *validate.Flow {
 	return &validate.Flow{Arena: a, Now: time.Now, Library: library{named("one", "CVE-2020-0001"), named("two", "CVE-2020-0002"), named("three", "CVE-2020-0002")}}
 }
 
+// short makes a request of the short form.
+func short(class, affected, patched string) func(*crisol.Request) {
+	return func(r *crisol.Request) {
+		r.PatchDiff, r.CVEID = "", ""
+		r.Vulnerability, r.Patch = &crisol.Vulnerability{Type: class, AffectedCode: affected}, &crisol.CodePatch{Code: patched}
+	}
+}
+
 const patch = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
 
 func request(change func(*crisol.Request)) crisol.Request {
@@ -102,9 +110,9 @@ func TestRequests(t *testing.T) {
 		{"no patch", func(r *crisol.Request) { r.PatchDiff = "" }, crisol.KindInput, "", "no patch"},
 		{"bad patch", func(r *crisol.Request) { r.PatchDiff = "prose" }, crisol.KindInput, "", "patch_diff"},
 		{"neither CVE nor scenario", func(r *crisol.Request) { r.CVEID = "" }, crisol.KindInput, "", "neither"},
-		{"short form", func(r *crisol.Request) {
-			r.PatchDiff, r.Vulnerability, r.Patch = "", &crisol.Vulnerability{AffectedCode: "a"}, &crisol.CodePatch{Code: "b"}
-		}, 0, crisol.Inconclusive, "short form"},
+		{"short form", short("sql_injection", "db.query('SELECT ' + x)", "db.query('SELECT ?', [x])"), 0, crisol.Fixed, ""},
+		{"short form without a type", short("", "db.query('SELECT ' + x)", "db.query('SELECT ?', [x])"), 0, crisol.Inconclusive, "vulnerability.type is missing"},
+		{"short form that is no code", short("sqli", "db.query('SELECT ' + x)", "use a prepared statement"), 0, crisol.Inconclusive, "this can be tried: {"},
 		{"more assurance than there is", func(r *crisol.Request) { r.MinAssurance = crisol.A3 }, 0, crisol.Inconclusive, "A3 was asked for"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -192,5 +200,29 @@ func TestCancelled(t *testing.T) {
 	cancel()
 	if _, err := flow(&arena{holds: true}).Validate(ctx, validate.Order{Order: wargame.Order{Scenario: named("one", "")}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestShortForm: the case is fought over as any other, and its digests cover both snippets.
+func TestShortForm(t *testing.T) {
+	a := &arena{report: passing(), holds: true}
+	f := flow(a)
+	plan, err := f.Resolve(request(short("sqli", "db.query('SELECT ' + x)", "db.query('SELECT ?', [x])")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := f.Run(t.Context(), plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.ScenarioID != "snippet/sql_injection/javascript" || v.Method != crisol.MethodWargaming || v.ScenarioDigest == "" || v.PatchDigest == "" || v.PatchDigest != plan.PatchDigest() {
+		t.Errorf("%+v", v)
+	}
+	if a.order.Scenario != plan.Scenario || a.order.Candidate.Tree == nil {
+		t.Errorf("%+v", a.order)
+	}
+	a.report.Gates[1].Outcome = crisol.Failed
+	if v, err = f.Run(t.Context(), plan); err != nil || v.Verdict != crisol.Inconclusive || !strings.Contains(v.Reason, "this can be tried") {
+		t.Errorf("%+v, %v", v, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"crisol"
@@ -168,7 +169,7 @@ var tested = crisol.Gate{Name: crisol.GateSelfTest, Outcome: crisol.Passed}
 func (a arena) judge(t *testing.T, o wargame.Order) (wargame.Report, verdict.Decision) {
 	t.Helper()
 	o.Scenario, o.SelfTest = a.scenario, tested
-	if o.Candidate.Dir == "" && o.Candidate.Patch == nil {
+	if o.Candidate.Dir == "" && o.Candidate.Patch == nil && o.Candidate.Tree == nil {
 		o.Candidate.Patch = a.patch
 	}
 	report, err := a.Run(t.Context(), o)
@@ -607,5 +608,104 @@ func TestOpenSweepsWhatTheDeadLeft(t *testing.T) {
 	}
 	if _, err := os.Stat(live); err != nil {
 		t.Errorf("a living process's directory is gone: %v", err)
+	}
+}
+
+// optional makes the scenario one as for a snippet: exploits and a benign input that count only where they work, and no
+// known fix.
+func optional(a arena) arena {
+	a.scenario.Target.Reference = scenario.Fix{}
+	for i := range a.scenario.Exploits {
+		a.scenario.Exploits[i].Optional = true
+	}
+	more := a.scenario.Benign[0]
+	more.ID, more.Run, more.Optional = "more", []string{"node", "more.js"}, true
+	a.scenario.Benign = append(a.scenario.Benign, more)
+	return a
+}
+
+// TestOptional: the first exploit that works on the vulnerable side is the proof, what doesn't work there is left out,
+// and when none does nothing is told.
+func TestOptional(t *testing.T) {
+	dead := func(programs ...string) func(shot) (sandbox.Result, error) {
+		return func(sh shot) (sandbox.Result, error) {
+			for _, program := range programs {
+				if sh.program == program {
+					return blocked(sh), nil
+				}
+			}
+			if sh.program == "more.js" {
+				return healthy(sh), nil
+			}
+			return proper(sh)
+		}
+	}
+	alive := func(program string) func(shot) (sandbox.Result, error) {
+		return func(sh shot) (sandbox.Result, error) {
+			if sh.program == program && sh.patched {
+				return succeeded(sh), nil
+			}
+			return dead("exploit.js")(sh)
+		}
+	}
+	lost := func(sh shot) (sandbox.Result, error) {
+		if strings.HasSuffix(sh.program, "exploit.js") || sh.program == "variant.js" {
+			return missed(sh), nil
+		}
+		return dead()(sh)
+	}
+	for name, c := range map[string]struct {
+		script func(shot) (sandbox.Result, error)
+		want   crisol.Verdict
+		proof  string // in the evidence of the vulnerable gate
+	}{
+		"all work":                        {dead(), crisol.Fixed, "exploit first succeeded"},
+		"the first is dead":               {dead("exploit.js"), crisol.Fixed, "exploit second succeeded"},
+		"the proof still works":           {alive("variant.js"), crisol.NotFixed, "exploit second succeeded"},
+		"a dead one works on the patched": {alive("exploit.js"), crisol.Fixed, "exploit second succeeded"},
+		"none works":                      {dead("exploit.js", "variant.js"), crisol.Inconclusive, "none of 2 exploits succeeded"},
+		"none can be told":                {lost, crisol.Inconclusive, "never reached its target"},
+		"an optional benign input fails on both sides": {dead("more.js"), crisol.Fixed, "exploit first succeeded"},
+		"a benign input that must pass fails on both":  {dead("benign.js"), crisol.Inconclusive, "exploit first succeeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := optional(newArena(t, manifest, c.script))
+			report, got := a.judge(t, wargame.Order{})
+			if evidence := gate(t, report, crisol.GateExploitVulnerable).Evidence; got.Verdict != c.want || !strings.Contains(evidence, c.proof) {
+				t.Errorf("%s: %s\n%s", got.Verdict, got.Reason, evidence)
+			}
+		})
+	}
+}
+
+// TestNoReference: what can be held of the self-test is held, and what can't is said.
+func TestNoReference(t *testing.T) {
+	a := optional(newArena(t, manifest, func(sh shot) (sandbox.Result, error) {
+		for _, layer := range sh.layers {
+			body, err := os.ReadFile(filepath.Join(layer, "app", "index.js"))
+			if sh.patched && err == nil && bytes.HasPrefix(body, []byte("throw")) {
+				return missed(sh), nil
+			}
+		}
+		switch {
+		case sh.program == "more.js":
+			return healthy(sh), nil
+		case sh.patched && strings.HasPrefix(sh.program, "exploit"):
+			return succeeded(sh), nil
+		}
+		return proper(sh)
+	}))
+	got, err := a.SelfTest(t.Context(), a.scenario, wargame.SelfTestOptions{})
+	if err != nil || !got.Holds || !got.NoReference || len(got.Cases) != 3 || !strings.Contains(got.Gate().Evidence, "no fix is known beforehand") {
+		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+// TestTreeInMemory: a candidate may be a tree in memory.
+func TestTreeInMemory(t *testing.T) {
+	a := newArena(t, manifest, proper)
+	report, got := a.judge(t, wargame.Order{Candidate: wargame.Candidate{Tree: fstest.MapFS{"index.js": {Data: []byte("fixed\n")}}}})
+	if got.Verdict != crisol.Fixed || !strings.Contains(gate(t, report, crisol.GatePatchApplies).Evidence, "1 files differ") {
+		t.Errorf("%s: %s", got.Verdict, got.Reason)
 	}
 }

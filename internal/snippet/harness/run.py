@@ -10,6 +10,7 @@ sys.path.insert(0, work)
 import crisol_trial as trial  # noqa: E402  first: it reads the secret of the run before any snippet is loaded
 import crisol_snippet as snippet  # noqa: E402
 
+leave = os._exit
 mode, kit_file, name = sys.argv[1:4]
 sys.path.insert(0, os.path.join(work, os.path.dirname(kit_file)))
 spec = importlib.util.spec_from_file_location("crisol_kit", os.path.join(work, kit_file))
@@ -50,7 +51,19 @@ def benign(t):
         raise RuntimeError(bad[0].fault)
 
 
+def plainly(body):
+    """Says in one line why a run can't be told or isn't healthy: a traceback would only show the harness."""
+    def run(t):
+        try:
+            return body(t)
+        except Exception as err:  # noqa: BLE001
+            sys.stdout.flush()
+            os.write(2, f"{type(err).__name__ if not isinstance(err, (AssertionError, RuntimeError)) else 'snippet'}: {err}\n".encode("utf-8", "replace"))
+            leave(3)
+    return run
+
+
 if mode == "attack":
-    trial.exploit(attack)
+    trial.exploit(plainly(attack))
 else:
-    trial.benign(benign)
+    trial.benign(plainly(benign))

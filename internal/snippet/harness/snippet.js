@@ -193,7 +193,7 @@ class Run {
     const alias = { fsp: 'fs/promises', fsPromises: 'fs/promises', childProcess: 'child_process', cp: 'child_process' }[name] || name
     if (name === 'process' || name === 'console' || !builtinModules.includes(alias)) return undefined
     // path and url are also what an input is called: a module is asked for something that a text doesn't have
-    const asked = text.members(this.source, name).some(m => m.name in require(alias) && !text.stringMembers.has(m.name)) || (name in require(alias) && text.called(this.source, name))
+    const asked = text.members(this.source, name).some(m => m.name in require(alias) && (!text.stringMembers.has(m.name) || new RegExp(`\\b${name}\\.${m.name}\\(\\s*[^)\\s'"]`).test(this.source))) || (name in require(alias) && text.called(this.source, name))
     return asked ? { value: this.require(alias) } : undefined
   }
 

@@ -103,15 +103,15 @@ function commonjs (source) {
   const exported = []
   const names = list => list.replace(/\s+as\s+/g, ': ')
   let text = source
-    .replace(/^[ \t]*import\s+(['"][^'"]+['"])\s*;?/gm, 'require($1);')
-    .replace(/^[ \t]*import\s+\*\s+as\s+([\w$]+)\s+from\s+(['"][^'"]+['"])\s*;?/gm, 'const $1 = require($2);')
-    .replace(/^[ \t]*import\s+([\w$]+)\s*,\s*\{([^}]*)\}\s*from\s+(['"][^'"]+['"])\s*;?/gm, (_, d, list, m) => `const ${d} = require(${m}); const {${names(list)}} = require(${m});`)
-    .replace(/^[ \t]*import\s+\{([^}]*)\}\s*from\s+(['"][^'"]+['"])\s*;?/gm, (_, list, m) => `const {${names(list)}} = require(${m});`)
-    .replace(/^[ \t]*import\s+([\w$]+)\s+from\s+(['"][^'"]+['"])\s*;?/gm, 'const $1 = require($2);')
+    .replace(/^[ \t]*import\s+(['"][^'"]+['"])[ \t]*;?/gm, 'require($1);')
+    .replace(/^[ \t]*import\s+\*\s+as\s+([\w$]+)\s+from\s+(['"][^'"]+['"])[ \t]*;?/gm, 'const $1 = require($2);')
+    .replace(/^[ \t]*import\s+([\w$]+)\s*,\s*\{([^}]*)\}\s*from\s+(['"][^'"]+['"])[ \t]*;?/gm, (_, d, list, m) => `const ${d} = require(${m}); const {${names(list)}} = require(${m});`)
+    .replace(/^[ \t]*import\s+\{([^}]*)\}\s*from\s+(['"][^'"]+['"])[ \t]*;?/gm, (_, list, m) => `const {${names(list)}} = require(${m});`)
+    .replace(/^[ \t]*import\s+([\w$]+)\s+from\s+(['"][^'"]+['"])[ \t]*;?/gm, 'const $1 = require($2);')
     .replace(/^[ \t]*export\s+default\s+((?:async\s+)?function\s*\*?|class)\s+([\w$]+)/gm, (_, kind, name) => { exported.push(name); return `${kind} ${name}` })
     .replace(/^[ \t]*export\s+default\s+/gm, 'module.exports = ')
     .replace(/^[ \t]*export\s+((?:async\s+)?function\s*\*?|class|const|let|var)\s+([\w$]+)/gm, (_, kind, name) => { exported.push(name); return `${kind} ${name}` })
-    .replace(/^[ \t]*export\s+\{([^}]*)\}\s*;?/gm, (_, list) => `module.exports = {${list.replace(/([\w$]+)\s+as\s+([\w$]+)/g, '$2: $1')}};`)
+    .replace(/^[ \t]*export\s+\{([^}]*)\}[ \t]*;?/gm, (_, list) => `module.exports = {${list.replace(/([\w$]+)\s+as\s+([\w$]+)/g, '$2: $1')}};`)
   if (exported.length) text += `\n;module.exports = {${exported.join(', ')}};`
   return text
 }
@@ -122,7 +122,7 @@ const quote = name => name.replace(/[$]/g, '\\$&')
 // members lists what is read of a name: [{name, call}].
 function members (source, name) {
   const found = []
-  const before = `(?:^|[^\\w$.]|\\.{3}|(?:this|self)\\.)`
+  const before = '(?:(?<![\\w$.])|(?<=\\.{3})|(?<=\\bthis\\.))'
   const add = (m, call) => found.push({ name: m, call })
   for (const m of source.matchAll(new RegExp(`${before}${quote(name)}\\s*(?:\\?\\.|\\.)\\s*([A-Za-z_$][\\w$]*)\\s*(\\(?)`, 'g'))) add(m[1], m[2] === '(')
   for (const m of source.matchAll(new RegExp(`${before}${quote(name)}\\s*(?:\\?\\.)?\\[\\s*['"]([^'"\\]]+)['"]\\s*\\]`, 'g'))) add(m[1], false)
@@ -141,7 +141,7 @@ function deeper (source, name) {
 
 const asObject = (source, name) => members(source, name).some(m => !stringMembers.has(m.name))
 
-const called = (source, name) => new RegExp(`(?:^|[^\\w$.])(?:new\\s+)?${quote(name)}\\s*\\(`).test(mask(source)) &&
+const called = (source, name) => new RegExp(`(?<![\\w$.])${quote(name)}\\s*\\(`).test(mask(source)) &&
   !new RegExp(`function\\s*\\*?\\s*${quote(name)}\\s*\\(`).test(mask(source))
 
 // mentions counts where a name stands, comments left out.

@@ -60,7 +60,7 @@ exports.modules = (name, run) => {
 }
 
 exports.roles = (name, run) => {
-  if (isBase(name)) return { value: base }
+  if (isBase(name) && !new RegExp(`\\b${name}\\s*\\(`).test(run.source)) return { value: base }
   if (/^(config|settings|opts|options|conf)$/.test(name)) return { value: new Proxy({}, { get: (_, key) => typeof key !== 'string' ? undefined : isBase(key) ? base : /^(extensions?|encoding|root)$/.test(key) ? undefined : run.missing(`${name}.${key} is not set in the snippet`) }) }
 }
 
@@ -181,13 +181,20 @@ function served (got, world, name) {
 }
 
 exports.benign = async (pair, payload) => {
+  let compared = false
+  let why
   for (const name of payload.values) {
     const world = await plant(pair)
     const value = called(name, world)
     const before = await attempt(pair.affected, value, true)
     const was = served(before, world, name)
-    if (payload.deep && ![...before.outcome.names].some(n => /path|dir|folder|url|uri|location|^0$|\*/i.test(n))) throw new Error('the input is the name of a file, not a path')
-    if (before.outcome.error || !Object.values(was).some(Boolean)) throw new Error(`the vulnerable snippet doesn't serve ${value}: ${(before.outcome.error && before.outcome.error.message) || before.outcome.fault || 'nothing is read, sent or returned'}`)
+    // a subdirectory is asked for only where the input is said to be a path: else a patch may well take the base name
+    if (name.includes('/') && ![...before.outcome.names].some(n => /path|dir|folder|url|uri|location|^0$|\*/i.test(n))) continue
+    if (before.outcome.error || !Object.values(was).some(Boolean)) {
+      why = (before.outcome.error && before.outcome.error.message) || before.outcome.fault || 'nothing is read, sent or returned'
+      continue
+    }
+    compared = true
     await plant(pair)
     const after = await attempt(pair.target, value)
     const is = served(after, world, name)
@@ -196,4 +203,5 @@ exports.benign = async (pair, payload) => {
     const lost = Object.keys(was).filter(k => was[k] && !is[k])
     if (was.shown ? !is.shown : lost.length && !Object.values(is).some(Boolean)) throw new Error(`${value} is no longer ${was.shown ? 'shown' : lost.join(', ')}`)
   }
+  if (!compared) throw new Error(`the vulnerable snippet serves none of ${payload.values.join(', ')}: ${why}`)
 }

@@ -78,7 +78,7 @@ class _Settings:
 def roles(name, run):
     if name in ("__file__",):
         return None
-    if is_base(name):
+    if is_base(name) and not re.search(rf"\b{re.escape(name)}\s*\(", run.source):
         import pathlib
         divided = re.search(rf"\b{re.escape(name)}\s*(/|\.(joinpath|resolve|is_file)\b)|/\s*{re.escape(name)}\b", run.source)
         return (pathlib.Path(base) if divided else base,)
@@ -276,15 +276,19 @@ def _served(seen, world, name, source):
 
 
 def benign(pair, payload):
+    compared, why = False, ""
     for name in payload["values"]:
         world = World(pair)
         value = world.called(name)
         before = attempt(pair.affected, value, True)
         was = _served(before, world, name, pair.affected.source)
-        if payload.get("deep") and not any(re.search(r"path|dir|folder|url|uri|location", n, re.I) for n in before.outcome.names):
-            raise AssertionError("the input is the name of a file, not a path")
+        # a subdirectory is asked for only where the input is said to be a path: else a patch may well take the base name
+        if "/" in name and not any(re.search(r"path|dir|folder|url|uri|location", n, re.I) for n in before.outcome.names):
+            continue
         if before.outcome.error or not any(was.values()):
-            raise AssertionError(f"the vulnerable snippet doesn't serve {value}: {before.outcome.error or before.outcome.fault or 'nothing is read, sent or returned'}")
+            why = str(before.outcome.error or before.outcome.fault or "nothing is read, sent or returned")
+            continue
+        compared = True
         world = World(pair)
         after = attempt(pair.target, value)
         served = _served(after, world, name, pair.target.source)
@@ -294,3 +298,5 @@ def benign(pair, payload):
             raise after.outcome.error
         if not served["shown"] if was["shown"] else not any(served.values()):
             raise AssertionError(f"{value} is no longer {[k for k in was if was[k]][0]}")
+    if not compared:
+        raise AssertionError(f"the vulnerable snippet serves none of {', '.join(payload['values'])}: {why}")

@@ -20,7 +20,8 @@ def spread(payload):
 
 
 def secretly(report):
-    return report["looted"] or any(report["secret"] in str(v) for row in report["rows"] for v in row)
+    """The row that nobody may see was seen, by its secret or by its number."""
+    return report["looted"] or any(v == 4242 or report["secret"] in str(v) for row in report["rows"] for v in row)
 
 
 def attack(attempt, target, payload):
@@ -39,18 +40,23 @@ def attack(attempt, target, payload):
 
 def benign(attempt, pair, payload, delivered):
     """Compares what both snippets find and deliver for harmless values."""
-    compared = 0
-    for value in payload["values"]:
-        outcome, was = attempt(pair.affected, value, True)
-        if outcome.error or was["errors"] or not (identities(was, value) or was["state"] or payload.get("empty")):
-            continue
-        after, found = attempt(pair.target, value, False)
-        compared += 1
-        why = worse(value, outcome, was, after, found, delivered)
-        if why:
-            raise AssertionError(f"with {value!r}: {why}")
-    if not compared:
-        raise AssertionError(f"the vulnerable snippet does nothing useful with any of {payload['values']!r}")
+    compared = False
+    listed = [w for w in re.findall(r"['\"](\w{1,30})['\"]", pair.target.source) if not is_statement(w)]
+    for values, everything in ((payload["values"], False), (listed, True), (payload.get("names", []), True)):
+        for value in values:
+            outcome, was = attempt(pair.affected, value, True)
+            if outcome.error or was["errors"] or not (identities(was, value) or was["state"] or payload.get("empty")):
+                continue
+            if secretly(was) != everything and not was["state"]:
+                continue  # a word in a number's place may find every row; names of columns do so where they are asked for
+            after, found = attempt(pair.target, value, False)
+            compared = True
+            why = worse(value, outcome, was, after, found, delivered)
+            if why:
+                raise AssertionError(f"with {value!r}: {why}")
+        if compared:
+            return
+    raise AssertionError(f"the vulnerable snippet does nothing useful with any of {payload['values']!r}: {outcome.error or outcome.fault or 'no rows are found'}")
 
 
 def worse(value, before, was, after, found, delivered):

@@ -195,7 +195,7 @@ async function attempt (snippet, words, value, control) {
     const found = [...outcome.values, ...Object.values(outcome.declared).reverse()].map(v => built(v, lists[0])).find(Boolean)
     if (found) {
       const values = found.values === undefined && ask({ do: 'placeholders', sql: found.sql }).count ? Array(ask({ do: 'placeholders', sql: found.sql }).count).fill(value) : found.values
-      try { outcome.values.push(execute(found.sql, values, !values).rows) } catch (err) { outcome.errors.push(err); outcome.error = err }
+      try { execute(found.sql, values, !values) } catch (err) { outcome.errors.push(err); outcome.error = err }
       report = ask({ do: 'report', inputs: [value] })
     }
   }
@@ -206,10 +206,12 @@ async function attempt (snippet, words, value, control) {
 const widths = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 const spread = payloads => [].concat(payloads).flatMap(one => one.includes('{columns}') ? widths.map(n => one.replace('{columns}', Array(n).fill('secret').join(', '))) : [one])
 
+// secretly: the row that nobody may see was seen, by its secret or by its number.
+const secretly = ({ report }) => report.looted || report.rows.some(row => row.some(v => v === 4242 || String(v).includes(report.secret)))
+
 exports.attack = async ({ target, affected }, payload) => {
   const words = target.source + '\n' + affected.source
   const usual = new Set()
-  const secretly = ({ report }) => report.looted || report.rows.some(row => row.some(v => String(v).includes(report.secret)))
   let open = false // the snippet shows everything to everybody
   for (const value of ['nobody', '1', 'alice', '']) {
     const seen = await attempt(target, words, value, true)
@@ -229,16 +231,23 @@ const labels = ['alice', "O'Brien", 'Zoë Müller']
 
 exports.benign = async ({ target, affected }, payload) => {
   const words = target.source + '\n' + affected.source
-  let compared = 0
-  for (const value of payload.values) {
-    const was = await attempt(affected, words, value, true)
-    if (was.outcome.error || was.report.errors.length || (!was.report.seen.length && !was.report.state && !payload.empty)) continue
-    const is = await attempt(target, words, value)
-    compared++
-    const why = worse(was, is)
-    if (why) throw new Error(`with ${JSON.stringify(value)}: ${why}`)
+  let compared = false
+  let last
+  const listed = [...target.source.matchAll(/['"`](\w{1,30})['"`]/g)].map(m => m[1])
+  for (const [values, everything] of [[payload.values, false], [listed, true], [payload.names || [], true]]) {
+    for (const value of values) {
+      const was = last = await attempt(affected, words, value, true)
+      if (was.outcome.error || was.report.errors.length || (!was.report.seen.length && !was.report.state && !payload.empty)) continue
+      // a word in a number's place may find every row; names of columns do so where they are asked for
+      if (secretly(was) !== everything && !was.report.state) continue
+      const is = await attempt(target, words, value)
+      compared = true
+      const why = worse(was, is)
+      if (why) throw new Error(`with ${JSON.stringify(value)}: ${why}`)
+    }
+    if (compared) return
   }
-  if (!compared) throw new Error(`the vulnerable snippet does nothing useful with any of ${JSON.stringify(payload.values)}`)
+  throw new Error(`the vulnerable snippet does nothing useful with any of ${JSON.stringify(payload.values)}: ${(last.outcome.error && last.outcome.error.message) || last.outcome.fault || 'no rows are found'}`)
 }
 
 function worse (was, is) {

@@ -234,7 +234,7 @@ def attempt_with(words):
                 if params is None and placeholders(sql):
                     params = [value] * placeholders(sql)
                 try:
-                    outcome.values.append(db.query(sql, params)["rows"])
+                    db.query(sql, params)
                 except sqlite3.Error as err:
                     outcome.errors.append(err)
         return outcome, db.report()

@@ -199,6 +199,8 @@ def identities(report, *inputs):
     for row in report["rows"]:
         plain = []
         for value in row:
+            if isinstance(value, str):
+                value = value.replace(report["secret"], "<secret>")
             for text in inputs:
                 if isinstance(value, str) and len(str(text)) > 1 and str(text) in value:
                     value = value.replace(str(text), "<input>")
