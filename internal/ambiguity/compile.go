@@ -22,6 +22,7 @@ type instruction struct {
 	code code
 	x, y int
 	set  set
+	low  [2]uint64 // the ASCII part of set
 	cond cond
 	node *node // codeLoop, codeSub
 	// width of a lookbehind's body; most may be unbounded.
@@ -72,7 +73,7 @@ func (p *program) emit(i instruction) int {
 func (p *program) add(n *node) {
 	switch n.op {
 	case opSet:
-		p.emit(instruction{code: codeSet, set: n.set})
+		p.emit(instruction{code: codeSet, set: n.set, low: n.set.low()})
 	case opConcat:
 		for _, sub := range n.subs {
 			p.add(sub)

@@ -52,6 +52,7 @@ const (
 	runSteps  = 400_000 // of the last text
 	textSizes = 2048    // characters of the last text
 	pumps     = 64      // of the last text of an exponential family
+	manyPumps = 64      // after which growth must have begun
 	choices   = 4       // characters tried in the place of one
 	growth    = 1.6     // the least exponent of a family; linear expressions come near 1
 	endings   = 6       // characters tried as a suffix
@@ -303,7 +304,8 @@ func (c *confirmer) power(f Family, matching bool) float64 {
 	length := utf8.RuneCountInString(f.Pump)
 	last, power := 0, 0.0
 	for size := 16; size <= textSizes; size *= 2 {
-		matched, steps, over := c.measure(f, max(1, size/length))
+		times := max(1, size/length)
+		matched, steps, over := c.measure(f, times)
 		switch {
 		case over && last == 0:
 			return math.Log2(float64(steps)) / 4
@@ -313,6 +315,9 @@ func (c *confirmer) power(f Family, matching bool) float64 {
 			return 0
 		case last > 0:
 			power = math.Log2(float64(steps) / float64(last))
+		}
+		if times >= manyPumps && power < 1.2 {
+			return power // linear
 		}
 		last = steps
 	}

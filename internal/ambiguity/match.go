@@ -78,7 +78,7 @@ func (m *machine) keep(slot, value int) {
 func (m *machine) step(in *instruction, pc, pos int) (int, int, bool) {
 	switch in.code {
 	case codeSet:
-		if pos < len(m.text) && in.set.has(m.text[pos]) {
+		if pos < len(m.text) && in.reads(m.text[pos]) {
 			return pc + 1, pos + 1, true
 		}
 		return 0, 0, false
@@ -108,6 +108,14 @@ func (m *machine) step(in *instruction, pc, pos int) (int, int, bool) {
 		return m.again(in.x, pc, pos)
 	}
 	return 0, 0, false
+}
+
+// reads tells whether r is in the instruction's set.
+func (in *instruction) reads(r rune) bool {
+	if r < 0x80 {
+		return in.low[r/64]&(1<<(r%64)) != 0
+	}
+	return in.set.has(r)
 }
 
 // loop is the slot of a loop's rounds; the next one holds where its last round began.

@@ -82,7 +82,7 @@ var expressions = []struct {
 }
 
 func TestSearch(t *testing.T) {
-	for _, c := range expressions {
+	for i, c := range expressions {
 		r := find(t, c.pattern, c.flags)
 		if !r.Complete {
 			t.Errorf("/%s/%s: cut short", c.pattern, c.flags)
@@ -90,10 +90,12 @@ func TestSearch(t *testing.T) {
 		if kind, degree := worst(r); kind != c.kind || degree != c.degree {
 			t.Errorf("/%s/%s: %q of degree %d, want %q of %d: %v", c.pattern, c.flags, kind, degree, c.kind, c.degree, r.Families)
 		}
+		if i%5 != 0 {
+			continue
+		}
 		if again := find(t, c.pattern, c.flags); !slices.Equal(again.Families, r.Families) {
 			t.Errorf("/%s/%s: %v, and then %v", c.pattern, c.flags, r.Families, again.Families)
 		}
-		t.Logf("/%s/%s %v", c.pattern, c.flags, r.Families)
 	}
 }
 

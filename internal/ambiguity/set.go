@@ -85,6 +85,16 @@ func (s set) has(r rune) bool {
 	return found
 }
 
+// low returns the ASCII part of s as bits.
+func (s set) low() (bits [2]uint64) {
+	for _, sp := range s {
+		for r := sp.lo; r <= min(sp.hi, 0x7f); r++ {
+			bits[r/64] |= 1 << (r % 64)
+		}
+	}
+	return bits
+}
+
 // The named classes as JavaScript has them. Python's \d and \w know more letters than these; a text built from these
 // works there as well.
 var (
