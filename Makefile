@@ -56,6 +56,7 @@ fuzz: ## Fuzz the parsers of foreign input, FUZZTIME (10m) each
 	go test ./internal/diff -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME)
 	go test ./internal/diff -run '^$$' -fuzz FuzzApply -fuzztime $(FUZZTIME)
 	go test ./internal/scenario -run '^$$' -fuzz FuzzManifest -fuzzminimizetime 50x -fuzztime $(FUZZTIME)
+	go test ./internal/advisory -run '^$$' -fuzz FuzzRecord -fuzzminimizetime 20x -fuzztime $(FUZZTIME)
 
 clean: ## Remove what was built here
 	rm -rf $(BIN) $(CACHE)

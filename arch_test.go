@@ -30,6 +30,7 @@ var rooms = map[string][]string{
 	"crisol/internal/sandbox/sandboxtest": {"crisol", "crisol/internal/sandbox"},
 	"crisol/internal/target":              {"crisol"},
 	"crisol/internal/scenario":            {"crisol", "crisol/internal/kit", "crisol/internal/target", "crisol/internal/variant", "crisol/scenarios"},
+	"crisol/internal/advisory":            {"crisol", "crisol/internal/scenario", "crisol/internal/target"},
 	"crisol/internal/oracle":              {"crisol/internal/scenario"},
 	"crisol/internal/referee":             {"crisol/internal/oracle"},
 	"crisol/internal/wargame": {"crisol", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/oracle", "crisol/internal/referee",
@@ -48,7 +49,7 @@ var rooms = map[string][]string{
 	"crisol/internal/show":                 {"crisol", "crisol/internal/round", "crisol/internal/scenario", "crisol/internal/wargame"},
 	"crisol/internal/app": {"crisol", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes",
 		"crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/wargame"},
-	"crisol/cmd/crisol": {"crisol", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/referee", "crisol/internal/round",
+	"crisol/cmd/crisol": {"crisol", "crisol/internal/advisory", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/referee", "crisol/internal/round",
 		"crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/show", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/variant", "crisol/internal/wargame"},
 	"crisol/bench": {"crisol", "crisol/internal/app", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/wargame"},
 }

@@ -11,26 +11,38 @@ import (
 	"testing"
 )
 
-// shellBlock is a fenced block of shell commands in a document.
-var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
+// block is a fenced block in a document: shell commands, or a file that its first line names in a comment.
+var (
+	block    = regexp.MustCompile("(?s)```(sh|js|yaml)\n(.*?)```")
+	fileName = regexp.MustCompile(`^(?://|#) ([a-z-]+/[a-z-]+\.(?:js|yaml))\n`)
+)
 
 // wanted exit codes of documented commands that do not end with 0.
 var documentedExit = map[string]int{
 	"crisol validate CVE-2019-10744 --upgrade pkg:npm/lodash@4.17.11": 1,
 }
 
-// commands lists the commands that a document shows, without their comments.
-func commands(t *testing.T, document string) (list []string) {
+// step is a command that a document shows, or a file that it says to write.
+type step struct{ command, file, text string }
+
+// steps lists what a document says to do; of commands without their comments.
+func steps(t *testing.T, document string) (list []step) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", document))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
-		for line := range strings.Lines(block[1]) {
+	for _, found := range block.FindAllStringSubmatch(string(text), -1) {
+		if found[1] != "sh" {
+			if name := fileName.FindStringSubmatch(found[2]); name != nil {
+				list = append(list, step{file: name[1], text: found[2]})
+			}
+			continue
+		}
+		for line := range strings.Lines(found[2]) {
 			command, _, _ := strings.Cut(line, "  #")
 			if command = strings.TrimSpace(strings.SplitN(command, " #", 2)[0]); command != "" {
-				list = append(list, command)
+				list = append(list, step{command: command})
 			}
 		}
 	}
@@ -45,12 +57,18 @@ func TestDocumentedCommands(t *testing.T) {
 	for _, document := range []string{"README.md", "docs/scenarios.md"} {
 		dir := t.TempDir()
 		fixtures(t, dir)
-		list := commands(t, document)
+		list := steps(t, document)
 		if len(list) == 0 {
 			t.Fatalf("%s shows no commands", document)
 		}
-		for _, command := range list {
+		for _, step := range list {
+			command := step.command
 			switch {
+			case step.file != "":
+				if err := os.WriteFile(filepath.Join(dir, step.file), []byte(step.text), 0o600); err != nil {
+					t.Errorf("%s: %v", document, err) // the folder is of a command before
+				}
+				continue
 			case strings.HasPrefix(command, "make "):
 				isTarget(t, strings.Fields(command)[1])
 				continue
@@ -99,7 +117,12 @@ func fixtures(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, body := range map[string][]byte{"fix.diff": patch, "request.json": request} {
+	const advisory = "GHSA-c4w7-xm78-47vh.json"
+	record, err := os.ReadFile("../../internal/advisory/testdata/osv/" + advisory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string][]byte{"fix.diff": patch, "request.json": request, advisory: record} {
 		if err := os.WriteFile(filepath.Join(dir, name), body, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -77,6 +77,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PATH", filepath.Dir(binary)+":"+os.Getenv("PATH"))
 			env.Setenv("CRISOL_DATA", filepath.Join(env.WorkDir, ".data"))
 			env.Setenv("TESTDATA", filepath.Join(here, "testdata"))
+			env.Setenv("RECORDS", filepath.Join(here, "..", "..", "internal", "advisory", "testdata", "osv"))
 			env.Setenv("HOME", os.Getenv("HOME"))
 			for _, name := range []string{"GOCOVERDIR", "GORACE", "CRISOL_RUNSC", "GOFLAGS", "GOPROXY", "GOMODCACHE"} {
 				env.Setenv(name, os.Getenv(name))

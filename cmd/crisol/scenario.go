@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +21,7 @@ func newScenario(g *global) *cobra.Command {
 that decide whether they succeeded, benign inputs, and the reference fix. The library is part of the binary; a folder of
 your own works the same.`,
 	}
-	cmd.AddCommand(scenarioList(), scenarioShow(), scenarioNew(), scenarioTest(g), scenarioLock(g), scenarioDerive(g))
+	cmd.AddCommand(scenarioList(), scenarioShow(), scenarioNew(g), scenarioTest(g), scenarioLock(g), scenarioDerive(g))
 	return cmd
 }
 
@@ -63,26 +62,6 @@ func scenarioShow() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func scenarioNew() *cobra.Command {
-	var o scenario.NewOptions
-	cmd := &cobra.Command{
-		Use: "new FOLDER", Short: "Start a scenario of your own", Args: exactly(1, "FOLDER"),
-		Long:    "Write a commented scenario to a folder that doesn't exist yet. It loads as it is; the exploit is yours to write.",
-		Example: "  crisol scenario new my-scenario --kind npm",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := scenario.New(args[0], filepath.Base(args[0]), o); err != nil {
-				return err
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is ready: write the exploit, then run crisol scenario test %s\n", args[0], args[0])
-			return err
-		},
-	}
-	cmd.Flags().StringVar(&o.Kind, "kind", "", "npm, pypi, golang, maven or dir (default: follows from --package, else npm)")
-	cmd.Flags().StringVar(&o.Package, "package", "", "purl of the vulnerable version")
-	cmd.Flags().StringVar(&o.Reference, "reference", "", "purl of the version that fixes it")
 	return cmd
 }
 

@@ -132,14 +132,10 @@ func (a *App) build(ctx context.Context) (err error) {
 	if a.Sandbox, err = runtimes.Open(ctx, a.Config.Sandbox, runtimes.Options{Log: a.Log}); err != nil {
 		return err
 	}
-	targetBytes, arenaBytes := shares(a.CacheBytes)
-	targets := target.Options{Logger: a.Log, Progress: a.Progress, MaxBytes: targetBytes, Own: sandbox.Own}
-	if a.Targets, err = target.Open(filepath.Join(a.Data, "targets"), targets); err != nil {
-		if crisol.HintOf(err) == "" {
-			err = crisol.WithHint(err, "choose a writable directory with --data")
-		}
+	if a.Targets, err = OpenTargets(a.Config); err != nil {
 		return err
 	}
+	_, arenaBytes := shares(a.CacheBytes)
 	self, err := os.Executable()
 	if err != nil {
 		return crisol.Errorf(crisol.KindInfrastructure, "find the crisol executable: %w", err)
@@ -152,6 +148,20 @@ func (a *App) build(ctx context.Context) (err error) {
 	}
 	a.Flow = &validate.Flow{Arena: a.Arena, Timeout: a.Timeout, Now: time.Now}
 	return nil
+}
+
+// OpenTargets opens the cache of targets alone. Close it to give up its leases.
+func OpenTargets(c Config) (*target.Store, error) {
+	data, err := c.data()
+	if err != nil {
+		return nil, err
+	}
+	bytes, _ := shares(c.CacheBytes)
+	targets, err := target.Open(filepath.Join(data, "targets"), target.Options{Logger: c.Log, Progress: c.Progress, MaxBytes: bytes, Own: sandbox.Own})
+	if err != nil && crisol.HintOf(err) == "" {
+		err = crisol.WithHint(err, "choose a writable directory with --data")
+	}
+	return targets, err
 }
 
 // Close gives up what the graph holds.

@@ -38,6 +38,12 @@ type NewOptions struct {
 	Package string
 	// Reference is the purl of the version that fixes it; "" leaves an example.
 	Reference string
+
+	// The rest is what an advisory says; without a Title the starter leaves it to be filled in.
+	Title, CVE, Severity     string
+	Aliases, CWE, Advisories []string
+	// Type is one of Types: the exploit begins as one of that class, where there is a sketch of it; "" is none.
+	Type string
 }
 
 // examples stand where no package was given.
@@ -46,6 +52,15 @@ var examples = map[string][2]string{
 	"pypi":   {"pkg:pypi/example@1.0.0", "pkg:pypi/example@1.0.1"},
 	"golang": {"pkg:golang/example.org/module@v1.0.0", "pkg:golang/example.org/module@v1.0.1"},
 	"maven":  {"pkg:maven/org.example/artifact@1.0.0", "pkg:maven/org.example/artifact@1.0.1"},
+}
+
+// judges are what decides from outside for the sketches of a class; of the others the exploit's own word decides.
+var judges = map[string]string{
+	"redos":             "oracle: {slow: {sizes: [10000, 20000, 40000]}}",
+	"command_injection": "oracle: {file: {exists: marker}}",
+	"code_injection":    "oracle: {file: {exists: marker}}",
+	"deserialization":   "oracle: {file: {exists: marker}}",
+	"ssrf":              "callback: 127.0.0.1:9099\n    oracle: {callback: {contains: GET /inner}}",
 }
 
 // New writes a commented scenario to begin with into dir, which must be absent or empty. It loads as it is.
@@ -82,6 +97,9 @@ type starter struct {
 	Package, Reference string // purls
 	Name               string // of the package, as its ecosystem's client takes it
 	Import             string // what source code imports, as far as the name tells
+	Advisory           string // title and vulnerability as YAML; "" leaves them to be filled in
+	Judge              string // of the exploit, as YAML, where its class has one
+	Class              string // of the weakness; "" leaves it to be filled in
 }
 
 // values checks the options.
@@ -99,17 +117,65 @@ func (o NewOptions) values(dir, id string) (starter, error) {
 	if err != nil {
 		return none, crisol.Errorf(crisol.KindInternal, "start a scenario: %w", err)
 	}
-	v := starter{kind: kind, ID: strings.TrimSpace(string(text)), Folder: shellWord(folderWord(dir))}
+	v := starter{kind: kind, ID: strings.TrimSpace(string(text)), Folder: shellWord(folderWord(dir)), Class: o.Type}
+	if o.Type != "" && !slices.Contains(Types, o.Type) {
+		err := crisol.Errorf(crisol.KindInput, "start a scenario: there is no class %s", quote(o.Type))
+		return none, crisol.WithHint(err, "choose one of %s", strings.Join(Types, ", "))
+	}
 	if kind == "dir" {
 		return v, nil
+	}
+	if v.Advisory, err = o.advisory(); err != nil {
+		return none, err
 	}
 	pkg, fixed, err := o.packages(kind)
 	if err != nil {
 		return none, err
 	}
 	v.Package, v.Reference = asWritten(o.Package, pkg), asWritten(o.Reference, fixed)
-	v.Name, v.Import = pkg.Name, importName(pkg)
+	v.Name, v.Import, v.Judge = pkg.Name, importName(pkg), judges[o.Type]
 	return v, nil
+}
+
+// IsAlias says whether a name can stand among a manifest's aliases and advisories.
+func IsAlias(name string) bool {
+	switch {
+	case strings.HasPrefix(name, "GHSA-"):
+		return ghsaForm.MatchString(name)
+	case strings.HasPrefix(name, "CVE-"):
+		return cveForm.MatchString(name)
+	}
+	return aliasForm.MatchString(name)
+}
+
+// advisory renders what an advisory says as the beginning of a manifest.
+func (o NewOptions) advisory() (string, error) {
+	if o.Title == "" {
+		return "", nil
+	}
+	type vulnerability struct {
+		CVE        string   `yaml:"cve,omitempty"`
+		Aliases    []string `yaml:"aliases,omitempty,flow"`
+		CWE        []string `yaml:"cwe,omitempty,flow"`
+		Severity   string   `yaml:"severity,omitempty"`
+		Type       string   `yaml:"type,omitempty"`
+		Advisories []string `yaml:"advisories,omitempty,flow"`
+	}
+	text, err := yaml.Marshal(struct {
+		Title         string
+		Vulnerability vulnerability
+	}{o.Title, vulnerability{o.CVE, o.Aliases, o.CWE, o.Severity, o.Type, o.Advisories}})
+	if err != nil {
+		return "", crisol.Errorf(crisol.KindInternal, "start a scenario: %w", err)
+	}
+	manifest := strings.ReplaceAll(string(text), "\n    ", "\n  ")
+	if len(o.CWE) == 0 {
+		manifest += "  # cwe: [CWE-94]                                         # <- the advisory names none\n"
+	}
+	if o.Severity == "" {
+		manifest += "  # severity: high                                        # <- low, medium, high, critical: the advisory doesn't say\n"
+	}
+	return manifest, nil
 }
 
 var plainPurl = regexp.MustCompile(`^[A-Za-z0-9:/@._~+%!-]+$`)
@@ -201,11 +267,21 @@ func (v starter) write(dir string) (err error) {
 	if err != nil {
 		return err
 	}
+	sketches, err := fs.Sub(starters, path.Join("starter", "sketches", v.kind))
+	if err != nil {
+		return err
+	}
 	return fs.WalkDir(from, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		text, err := v.render(from, name)
+		source, file := from, name
+		if sketch := v.Class + path.Ext(strings.TrimSuffix(name, starterSuffix)) + starterSuffix; strings.HasPrefix(name, "exploit.") {
+			if _, err := fs.Stat(sketches, sketch); err == nil {
+				source, file = sketches, sketch
+			}
+		}
+		text, err := v.render(source, file)
 		if err != nil {
 			return err
 		}

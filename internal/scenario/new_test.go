@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -72,6 +73,53 @@ func TestNewImports(t *testing.T) {
 	}
 }
 
+// TestNewSketches starts a scenario of every class that has a sketch: its language reads it, and its manifest says how it
+// is judged.
+func TestNewSketches(t *testing.T) {
+	for kind, c := range map[string]struct{ ext, check, pkg, fixed string }{
+		"npm":  {".js", "node --check $1", "pkg:npm/%40a/b@1.0.0", "pkg:npm/%40a/b@1.0.1"},
+		"pypi": {".py", `python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' $1`, "pkg:pypi/zope.interface@5.0.0", "pkg:pypi/zope.interface@5.0.1"},
+	} {
+		entries, err := starters.ReadDir("starter/sketches/" + kind)
+		if err != nil || len(entries) < 9 {
+			t.Fatal(entries, err)
+		}
+		for _, entry := range entries {
+			class := strings.TrimSuffix(entry.Name(), c.ext+starterSuffix)
+			dir := filepath.Join(t.TempDir(), class)
+			err := New(dir, class, NewOptions{Package: c.pkg, Reference: c.fixed, Type: class, Title: "a: b # c", CWE: []string{"CWE-1"}, Severity: "low"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(dir)
+			if err != nil || s.Vulnerability.Type != class || s.Title != "a: b # c" || s.Vulnerability.Severity != "low" {
+				t.Errorf("%+v %v", s, err)
+			}
+			if judged := s.Exploits[0].Oracle != nil; judged != (judges[class] != "") {
+				t.Errorf("%s/%s: judged from outside: %v", kind, class, judged)
+			}
+			exploit := filepath.Join(dir, "exploit"+c.ext)
+			if out, err := exec.Command("sh", "-c", c.check, "sh", exploit).CombinedOutput(); err != nil {
+				t.Errorf("%s/%s: %v\n%s", kind, class, err, out)
+			}
+			if text := read(t, exploit); strings.Contains(text, "[[") || !strings.Contains(text, "t.attack(") || !strings.Contains(text, "<-") {
+				t.Errorf("%s/%s:\n%s", kind, class, text)
+			}
+		}
+	}
+	// A class without a sketch begins like any other, and is what it is called.
+	dir := filepath.Join(t.TempDir(), "x")
+	if err := New(dir, "x", NewOptions{Type: "csrf", Title: "T"}); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Open(dir); err != nil || s.Vulnerability.Type != "csrf" || s.Exploits[0].Oracle != nil {
+		t.Errorf("%+v %v", s, err)
+	}
+	if text := read(t, filepath.Join(dir, manifestName)); !strings.Contains(text, "the advisory names none") || !strings.Contains(text, "the advisory doesn't say") {
+		t.Error(text)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -86,6 +134,7 @@ func TestNewRefuses(t *testing.T) {
 		{"", "", "can't be an id", NewOptions{}},
 		{"", strings.Repeat("x", 200), "can't be an id", NewOptions{}},
 		{"", "x", `no kind "ruby"`, NewOptions{Kind: "ruby"}},
+		{"", "x", `no class "ruby"`, NewOptions{Type: "ruby"}},
 		{"", "x", `no kind "cargo"`, NewOptions{Package: "pkg:cargo/x@1.0.0"}},
 		{"", "x", "is not of the kind pypi", NewOptions{Kind: "pypi", Package: a, Reference: b}},
 		{"", "x", "version", NewOptions{Package: "pkg:npm/x"}},

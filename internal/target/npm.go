@@ -122,12 +122,17 @@ func checkNpmLock(pkgs []Package, lock map[string][]byte) error {
 
 // run runs npm in dir. Whatever the user's configuration says, no script of a package runs, and a lock names no registry.
 func (n npm) run(ctx context.Context, dir string, args ...string) error {
+	_, err := n.say(ctx, dir, args...)
+	return err
+}
+
+// say runs npm as run does, and returns what it prints.
+func (n npm) say(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	args = append([]string{"npm"}, append(args, "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier",
 		"--no-progress", "--loglevel=error", "--logs-max=0", "--install-strategy=hoisted", "--lockfile-version=3",
 		"--omit-lockfile-registry-resolved", "--fetch-timeout=60000",
 		"--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000", "--git="+noGit, "--cache="+n.s.path("clients", "npm"))...)
-	_, err := n.s.client.run(ctx, job{tool: "npm", dir: dir, args: args, symptoms: npmSymptoms})
-	return err
+	return n.s.client.run(ctx, job{tool: "npm", dir: dir, args: args, symptoms: npmSymptoms})
 }
 
 // noGit stands where npm looks for git, so that a dependency from a repository is an error: its content has no hash.

@@ -276,14 +276,19 @@ func shortVersion(version string) string {
 // run runs pip under the sandbox's interpreter, so that wheels and markers are chosen for it, and keeps source archives
 // in the directory keep. Only when it is verbose does pip say that the registry is out of order.
 func (p pypi) run(ctx context.Context, dir, keep string, args ...string) error {
+	_, err := p.say(ctx, dir, keep, args...)
+	return err
+}
+
+// say runs pip as run does, and returns what it prints.
+func (p pypi) say(ctx context.Context, dir, keep string, args ...string) ([]byte, error) {
 	pip, err := p.pip(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	args = append([]string{p.s.python, "-I", "-c", fetchProgram, pip, keep, args[0], "-vv", "--no-input", "--disable-pip-version-check",
-		"--progress-bar=off", "--cache-dir=" + p.s.path("clients", "pip")}, args[1:]...)
-	_, err = p.s.client.run(ctx, job{tool: "pip", dir: dir, args: args, symptoms: pipSymptoms, telling: pipTelling})
-	return err
+		"--cache-dir=" + p.s.path("clients", "pip")}, args[1:]...)
+	return p.s.client.run(ctx, job{tool: "pip", dir: dir, env: []string{"PIP_PROGRESS_BAR=off"}, args: args, symptoms: pipSymptoms, telling: pipTelling})
 }
 
 // pip finds pip's own directory, once. Any interpreter's does: pip is plain Python and is run by the sandbox's.

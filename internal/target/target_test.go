@@ -1088,3 +1088,38 @@ func BenchmarkHit(b *testing.B) {
 		s.Release(t)
 	}
 }
+
+// TestVersions asks each client that lists versions; the others say that they don't.
+func TestVersions(t *testing.T) {
+	r := newRegistry(t)
+	r.npm("left", nil, "1.0.0", "1.1.0")
+	r.npm("one", nil, "3.0.0")
+	for _, version := range []string{"v2.0.0", "v2.1.0"} {
+		r.module("example.org/m/v2", version, files{"go.mod": "module example.org/m/v2\n", "m.go": "package m\n"})
+	}
+	r.add("/go/example.org/m/v2/@v/list", []byte("v2.0.0\nv2.1.0\n"))
+	r.add("/simple/thing/", []byte(`<a href="thing-1.0-py3-none-any.whl">a</a><a href="thing-1.10-py3-none-any.whl">b</a>`))
+	s := open(t, t.TempDir(), target.Options{Env: r.env(t)})
+	for _, c := range []struct {
+		ecosystem, name string
+		want            []string
+	}{
+		{"npm", "left", []string{"1.0.0", "1.1.0"}}, {"npm", "one", []string{"3.0.0"}},
+		{"golang", "example.org/m/v2", []string{"v2.0.0", "v2.1.0"}}, {"pypi", "thing", []string{"1.10", "1.0"}},
+	} {
+		if got, err := s.Versions(context1(t), c.ecosystem, c.name); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, %v", c.name, got, err)
+		}
+	}
+	for _, c := range []struct {
+		ecosystem, name string
+		kind            crisol.Kind
+	}{
+		{"npm", "none", crisol.KindNotFound}, {"pypi", "none", crisol.KindNotFound}, {"golang", "example.org/none", crisol.KindNotFound},
+		{"maven", "g:a", crisol.KindInput}, {"npm", "--registry=x", crisol.KindInput}, {"npm", "../x", crisol.KindInput}, {"golang", "x", crisol.KindInput},
+	} {
+		if got, err := s.Versions(context1(t), c.ecosystem, c.name); crisol.KindOf(err) != c.kind {
+			t.Errorf("%s %s: %v, %v", c.ecosystem, c.name, got, err)
+		}
+	}
+}
