@@ -55,10 +55,16 @@ func TestTrials(t *testing.T) {
 	}
 	for _, file := range files {
 		class := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		cases := map[string][]one{}
 		for _, c := range table(t, class) {
-			t.Run(class+"/"+c.name, func(t *testing.T) {
+			cases[path.Dir(c.name)] = append(cases[path.Dir(c.name)], c)
+		}
+		for dir, patches := range cases {
+			t.Run(class+"/"+dir, func(t *testing.T) {
 				t.Parallel()
-				fight(t, a, c)
+				for _, c := range patches { // one after the other: what is learnt of the vulnerable side is kept
+					t.Run(path.Base(c.name), func(t *testing.T) { fight(t, a, c) })
+				}
 			})
 		}
 	}

@@ -185,7 +185,8 @@ class Run {
 
   // usual are the names that mean the same in every class.
   usual (name) {
-    if (/^(req|request|ctx|context)$/i.test(name)) return { value: this.request() }
+    if (/^(req|request)$/i.test(name)) return { value: this.request() }
+    if (/^(ctx|context|c)$/.test(name) && text.members(this.source, name).length) return { value: this.context() }
     if (/^(res|response|resp|reply)$/i.test(name)) return { value: this.response() }
     if (/^(next|cb|callback|done|resolve|reject|fn)$/i.test(name)) return { value: (...args) => { this.outcome.called.push({ name, args }) } }
     if (/^(app|router|server|api|fastify|express)$/i.test(name)) return { value: name === 'express' ? this.express() : this.router() }
@@ -256,6 +257,29 @@ class Run {
     return this.tainted('', request)
   }
 
+  // context is koa's: request and response in one.
+  context () {
+    const run = this
+    const res = this.response()
+    const own = this.request()
+    const context = {
+      request: own, req: own, response: res, res, state: {}, app: this.router(), status: 200,
+      throw (status, message) { throw Object.assign(new Error(message || `status ${status}`), { status }) },
+      assert (ok, status, message) { if (!ok) this.throw(status, message) },
+      redirect: to => { run.outcome.sent.push({ how: 'redirect', args: [to] }) },
+      set () {}, attachment () {}, type: ''
+    }
+    for (const name of ['json', 'send', 'html', 'text', 'render']) context[name] = (...args) => { run.outcome.sent.push({ how: name, args }); return res }
+    return new Proxy(context, {
+      get: (of, key) => key in of ? of[key] : own[key],
+      set (of, key, value) {
+        if (key === 'body') run.outcome.sent.push({ how: 'body', args: [value] })
+        of[key] = value
+        return true
+      }
+    })
+  }
+
   // response records what is sent. A kit's response(run) adds methods, such as sendFile.
   response () {
     const run = this
@@ -281,7 +305,6 @@ class Run {
         return typeof key !== 'string' || noFault.has(key) ? undefined : () => proxy
       },
       set (_, key, value) {
-        if (key === 'body') run.outcome.sent.push({ how: 'body', args: [value] }) // koa
         own[key] = value
         return true
       }
@@ -330,7 +353,7 @@ class Run {
     const run = this
     return new Proxy(of, {
       get (target, key) {
-        if (typeof key !== 'string' || key in target || noFault.has(key)) { const v = Reflect.get(target, key); return typeof v === 'function' ? v.bind(run.self(target)) : v }
+        if (typeof key !== 'string' || key in target || noFault.has(key)) { const v = Reflect.get(target, key); return typeof v === 'function' && !isClass(v) && !Object.keys(v).length ? v.bind(run.self(target)) : v }
         const role = run.given(key)
         if (role) return role.value
         if (/^[A-Z][A-Z0-9_]*$/.test(key) || new RegExp(`this\\.${key.replace(/\$/g, '\\$')}\\s*\\(`).test(run.source)) run.missing(`this.${key} is not defined in the snippet`)

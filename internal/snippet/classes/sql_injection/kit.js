@@ -47,7 +47,7 @@ function escape (value) {
   if (Array.isArray(value)) return value.map(escape).join(', ')
   return "'" + String(value).replace(/'/g, "''") + "'"
 }
-const escapeId = name => '"' + String(name).replace(/"/g, '""') + '"'
+const escapeId = name => '`' + String(name).replace(/`/g, '``') + '`'
 
 function format (sql, values) {
   const list = Array.isArray(values) ? [...values] : [values]

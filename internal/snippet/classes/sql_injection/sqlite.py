@@ -46,6 +46,8 @@ class Database:
     def query(self, sql, params=None, script=False):
         """Runs a statement, or a script of several; returns columns, rows and what changed. Raises sqlite3.Error."""
         sql, params = bind(sql, params)
+        # SQLite takes "name" for a text where there is no such column; whoever compares a name that the snippet holds means it
+        sql = re.sub(r'(?<![=\w(,\'] )"(\w+)"(?=\s*(?:=|<|>|!=|like\b|in\b|is\b|between\b))', lambda m: f"`{m[1]}`" if m[1].lower() in self.words else m[0], sql, flags=re.I)
         entry = {"sql": sql, "rows": [], "error": None}
         self.log.append(entry)
         for _ in range(40):
