@@ -136,7 +136,13 @@ func (s *Store) ensure(ctx context.Context, key string, make build) (*entry, err
 	if err := s.sweep(ctx); err != nil {
 		return nil, err
 	}
-	return s.create(ctx, key, make)
+	e, err := s.create(ctx, key, make)
+	if errors.Is(err, errInPlace) {
+		if other := s.acquire(key); other != nil {
+			return other, nil
+		}
+	}
+	return e, err
 }
 
 // layOut makes the directories of the cache.
@@ -207,15 +213,23 @@ func (s *Store) fill(ctx context.Context, tmp string, make build) (record, error
 	return rec, syncDisk(tmp)
 }
 
-// publish makes the entry appear under its key. A damaged entry that is in its place, one that acquire didn't take, goes.
+// errInPlace says that another process uses what lies in the place of a new entry.
+var errInPlace = crisol.Errorf(crisol.KindInfrastructure, "another process uses an entry that can't be read")
+
+// publish makes the entry appear under its key. A damaged entry that is in its place, one that acquire didn't take, goes,
+// unless someone uses it: then it was only locked for a moment.
 func (s *Store) publish(tmp string, e *entry) error {
 	if err := unix.Flock(int(e.lease.Fd()), unix.LOCK_SH); err != nil {
 		return err
 	}
 	final := s.path("trees", e.key)
 	if exists(final) {
-		if err := s.discard(final); err != nil {
+		removed, err := s.removeUnused(final)
+		if err != nil {
 			return err
+		}
+		if !removed && exists(final) {
+			return errInPlace
 		}
 	}
 	s.mu.Lock()

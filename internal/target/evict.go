@@ -143,7 +143,11 @@ func (s *Store) remove(key string) (bool, error) {
 		return false, err
 	}
 	defer making.Close()
-	dir := s.path("trees", key)
+	return s.removeUnused(s.path("trees", key))
+}
+
+// removeUnused removes the directory of an entry unless someone uses it. The caller holds locks/KEY.
+func (s *Store) removeUnused(dir string) (bool, error) {
 	lease, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil

@@ -1123,3 +1123,37 @@ func TestVersions(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedAndInUse: a damaged entry that someone still uses stays in its place, and goes once nobody does.
+func TestDamagedAndInUse(t *testing.T) {
+	dir := t.TempDir()
+	first := open(t, dir, target.Options{})
+	tree := prepare(t, first, file("x"))
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	entry := filepath.Dir(tree.Dir)
+	if err := os.WriteFile(filepath.Join(entry, "record.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	user, err := os.Open(entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(user.Fd()), unix.LOCK_SH); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir, target.Options{})
+	if _, err := s.Prepare(context1(t), file("x")); crisol.KindOf(err) != crisol.KindInfrastructure || !strings.Contains(err.Error(), "another process uses") {
+		t.Error(err)
+	}
+	has(t, tree.Dir, "app/file")
+	if err := user.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := prepare(t, s, file("x"))
+	has(t, again.Dir, "app/file")
+	if left, _ := os.ReadDir(filepath.Join(dir, "tmp")); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
