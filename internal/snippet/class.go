@@ -45,6 +45,8 @@ type input struct {
 	Title    string          `json:"title"`
 	Payload  json.RawMessage `json:"payload"`
 	Optional bool            `json:"optional"` // of benign inputs; every exploit is
+	// Slow, of an exploit, has it judged by the CPU time that it takes at these sizes, ascending.
+	Slow []int `json:"slow"`
 	// Derive, of an exploit whose payload is a list, adds to it what is derived from its first text.
 	Derive *derivation `json:"derive"`
 }

@@ -12,8 +12,9 @@
 // nowhere defined is an error, because it can't be guessed. Functions that the snippet declares, exports or registers
 // as routes are then called, their parameters bound by name in the same way.
 //
-// An exploit counts as having reached its target only if the snippet really ran with the payload: one that ends in a
-// ReferenceError, a NameError or another fault of programming says nothing, and fails as a benign input.
+// An exploit counts as having reached its target only if the snippet really ran with the payload: every run of the target
+// in an attack must have used its input, and one that ends in a ReferenceError, a NameError or another fault of
+// programming says nothing; as a benign input it fails.
 //
 // # How to add a class
 //
@@ -25,18 +26,39 @@
 //     {derive: {form, hint, without}} adds what package variant makes of the first. An exploit that doesn't succeed
 //     against the affected code is left out of the trial; so is a benign input that is optional and doesn't work there.
 //     One benign input at least must not be optional: it is what shows that the patch broke nothing.
-//   - kit.js, kit.py: what the class knows of the language. A kit exports
-//     roles(name, run) -> {value} or nothing     a name's meaning in this class; before the harness's own roles
-//     attack(trial, payload) -> payload or nothing   run the target with each payload; that with which the effect was seen
-//     benign(trial, payload)                     throw when the target doesn't do with a harmless input what it must
-//     In Python they are functions of the same names. trial.target and trial.affected are the snippet under trial and
-//     the vulnerable one; run(value, options) evaluates one anew and returns an Outcome: value (what it returned), sent
-//     (what went to the response), called (arguments of callbacks), error, proper (false for a fault of programming).
-//     trial.affected is there for benign inputs to compare with; an attack has no use for it.
-//   - anything else that the kits load; all of the folder but class.json lies at /work/class in the sandbox.
+//   - kit.js, kit.py: what the class knows of the language, by the functions below.
+//   - anything else that the kits load. All of the folder but class.json lies at /work/class in the sandbox.
 //
-// The harness says by itself whether the payload reached the snippet: it did when every run of the target in an attack
-// was proper and used the input.
+// A kit exports
+//
+//	attack(pair, payload)     run the target with each payload; return that with which the effect was seen, or nothing
+//	benign(pair, payload)     throw when the target doesn't do with a harmless input what the affected snippet does
+//	slow(pair, payload, t)    for exploits that are judged by CPU time ("slow": [sizes] in class.json): run the target
+//	                          with an input of t.size that is hostile, or not, as t.hostile says
+//
+// and may export
+//
+//	roles(name, run)          what a name means in this class, before the harness's own roles: {value} in JavaScript,
+//	                          a tuple of one in Python; nothing where it means nothing
+//	modules(name, run)        JavaScript: {value} for a module that is required, also in place of a real one
+//	response(run)             JavaScript: methods of res that mean something in this class, such as sendFile
+//	modules(name)             Python: whether the kit stands in for a module that the sandbox doesn't have,
+//	lent(module, name, run)   and what is imported of it
+//	fakes(run)                Python: names of flask, django and fastapi that mean something, such as send_file
+//
+// pair.target and pair.affected are the snippet under trial and the vulnerable one. run(value, {control, state, rewrite})
+// evaluates one anew with value as its input and returns an outcome: values (what was returned), sent (what went to the
+// response), called (arguments of callbacks), declared (the variables at the top level), errors, names (of the inputs that
+// were read), proper (false for a fault of programming) and used. control marks a run whose reach doesn't matter: to learn
+// what is usual, or of the affected snippet. state is found as run.state by the hooks above; rewrite(source) changes the
+// text first, as to move a literal path into the sandbox. pair.affected is there to learn from and to compare with; an
+// effect must be the target's.
+//
+// What the harness can't know is missing(message) of the run, in a hook: the snippet is then said to lack it.
+//
+// Then write testdata/CLASS.txtar, right and wrong patches with the verdict that each must get, and run
+//
+//	go test ./internal/snippet -run TestTrials/CLASS
 package snippet
 
 import (
@@ -179,6 +201,10 @@ func (k *class) manifest(language Language, of languageKit) scenario.Manifest {
 	}
 	for _, x := range k.Exploits {
 		attack := scenario.Exploit{Input: input("attack", x)}
+		if len(x.Slow) > 0 {
+			attack.Input = input("slow", x)
+			attack.Oracle = &scenario.Oracle{Slow: &scenario.Slow{Sizes: x.Slow}}
+		}
 		attack.Optional = true
 		m.Exploits = append(m.Exploits, attack)
 	}

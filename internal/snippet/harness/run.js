@@ -1,5 +1,5 @@
 'use strict'
-// Runs one input of a snippet's trial: node harness/run.js attack|benign KIT FILE. See the doc of the package snippet.
+// Runs one input of a snippet's trial: node harness/run.js attack|slow|benign KIT FILE. See the doc of the package snippet.
 const trial = require('@crisol/trial') // first: it reads the secret of the run before any snippet is loaded
 const path = require('path')
 const { Snippet } = require('./snippet')
@@ -19,6 +19,15 @@ const plainly = body => async t => {
   }
 }
 
+// reached says that the payload got to the snippet: every run of it that wasn't a control was proper and used the input.
+const reached = (target, t) => {
+  const runs = target.outcomes.filter(o => !o.control)
+  const bad = runs.find(o => !o.proper) || runs.find(o => !o.used)
+  if (!runs.length) throw new Error('the kit never ran the snippet')
+  if (bad) throw new Error(bad.fault || 'the snippet never used its input' + (bad.error ? `: ${bad.error.message || bad.error}` : ''))
+  return t.attack(() => {})
+}
+
 if (mode === 'attack') {
   trial.exploit(plainly(async t => {
     const target = new Snippet(path.join(work, 'app', file), kit)
@@ -28,12 +37,14 @@ if (mode === 'attack') {
       console.log(`the effect was seen with ${JSON.stringify(effect)}`)
       return true
     }
-    const faults = target.outcomes.filter(o => !o.control)
-    const fault = faults.find(o => !o.proper) || faults.find(o => !o.used)
-    if (!faults.length) throw new Error('the kit never ran the snippet')
-    if (fault) throw new Error(fault.fault || 'the snippet never used its input' + (fault.error ? `: ${fault.error.message || fault.error}` : ''))
-    await t.attack(() => {}) // every run was proper: the payload reached the snippet
+    await reached(target, t)
     return false
+  }))
+} else if (mode === 'slow') {
+  trial.slow(plainly(async t => {
+    const target = new Snippet(path.join(work, 'app', file), kit)
+    await kit.slow({ target, affected: new Snippet(path.join(work, 'affected', file), kit) }, t.payload, t)
+    await reached(target, t)
   }))
 } else {
   trial.benign(plainly(async t => {

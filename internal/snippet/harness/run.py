@@ -1,4 +1,4 @@
-"""Runs one input of a snippet's trial: python3 harness/run.py attack|benign KIT FILE. See the doc of the package snippet."""
+"""Runs one input of a snippet's trial: python3 harness/run.py attack|slow|benign KIT FILE. See the doc of the package snippet."""
 import importlib.util
 import os
 import sys
@@ -33,14 +33,25 @@ def attack(t):
     if effect:
         print(f"the effect was seen with {effect!r}")
         return True
+    reached(pair, t)
+    return False
+
+
+def slow(t):
+    pair = Pair()
+    kit.slow(pair, t.payload, t)
+    reached(pair, t)
+
+
+def reached(pair, t):
+    """Says that the payload got to the snippet: every run that wasn't a control was proper and used the input."""
     runs = [o for o in pair.target.outcomes if not o.control]
     bad = [o for o in runs if not o.proper] + [o for o in runs if not o.used]
     if not runs:
         raise RuntimeError("the kit never ran the snippet")
     if bad:
         raise RuntimeError(bad[0].fault or "the snippet never used its input" + (f": {bad[0].error}" if bad[0].error else ""))
-    t.attack(lambda: None)  # every run was proper: the payload reached the snippet
-    return False
+    t.attack(lambda: None)
 
 
 def benign(t):
@@ -65,5 +76,7 @@ def plainly(body):
 
 if mode == "attack":
     trial.exploit(plainly(attack))
+elif mode == "slow":
+    trial.slow(plainly(slow))
 else:
     trial.benign(plainly(benign))

@@ -337,12 +337,19 @@ class Run {
     return Object.assign(make, { Router: make, json: () => this.none, urlencoded: () => this.none, static: () => this.none, raw: () => this.none, text: () => this.none })
   }
 
+  // server is http whose createServer gives its listener to the trial instead of a port.
+  server (name) {
+    const listens = { listen () { return listens }, on () { return listens }, close () {}, address: () => ({ port: 80 }) }
+    return { ...require(name), createServer: (...args) => { this.routes.push(...args.filter(a => typeof a === 'function')); return listens } }
+  }
+
   // require is the real one for what the sandbox has; a kit knows more modules, by the name of the role that they play.
   require (name) {
     const bare = name.replace(/^node:/, '')
     const own = this.kit.modules && this.kit.modules(bare, this)
     if (own) return own.value
     if (bare === 'express') return this.express()
+    if (/^https?$/.test(bare)) return this.server(bare)
     if (/^(body-parser|cors|helmet|morgan|dotenv|cookie-parser|express-session|multer)$/.test(bare)) return silent()
     if (builtinModules.includes(bare)) return require(bare)
     try { return createRequire(path.join('/work/app/', 'x.js'))(name) } catch { return this.missing(`the module ${name} is not there: the snippet has to do without it`) }
