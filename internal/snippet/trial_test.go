@@ -1,6 +1,7 @@
 package snippet_test
 
 import (
+	"encoding/json"
 	"path"
 	"path/filepath"
 	"strings"
@@ -100,6 +101,41 @@ func fight(t *testing.T, a *app.App, c one) {
 					t.Logf("%s %s on %s: %s\n%s%s", gate.Name, check.ID, check.Side, check.Outcome, run.Stdout, run.Stderr)
 				}
 			}
+		}
+	}
+}
+
+// TestExamples: what is shown as an example comes out fixed.
+func TestExamples(t *testing.T) {
+	a, err := app.Open(t.Context(), app.Config{Data: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Close)
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	seen := map[string]bool{}
+	for _, file := range files {
+		for _, c := range table(t, strings.TrimSuffix(filepath.Base(file), ".txtar")) {
+			made, err := snippet.Wrap(c.class, c.affected, c.patch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := c.class + "/" + string(made.Language)
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			var request crisol.Request
+			if err := json.Unmarshal([]byte(made.Example[strings.Index(made.Example, "{"):]), &request); err != nil {
+				t.Fatal(err)
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				fight(t, a, one{c.class, string(made.Language) + "/example", request.Vulnerability.AffectedCode, request.Patch.Code, crisol.Fixed})
+			})
 		}
 	}
 }
