@@ -22,6 +22,12 @@ var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
 	"clean": Clean, "date": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") },
 	"seconds": func(s float64) string { return fmt.Sprintf("%.1f", s) },
 	"rough":   func(s float64) string { return rough(time.Duration(s * float64(time.Second))) },
+	"count": func(n int, one, many string) string {
+		if n == 1 {
+			return "1 " + one
+		}
+		return fmt.Sprintf("%d %s", n, many)
+	},
 	"command": scenario.CommandLine,
 	"title":   func(name crisol.GateName) string { return titles[name] },
 }).Parse(reportText))
@@ -114,11 +120,11 @@ func failureOf(r round.Result) failure {
 	return f
 }
 
-// evidenceOf is what a gate adds to a case that came out wrong. Where fixed was wanted, or nothing but failures can tell,
-// these are the gates that didn't pass; where a failure was wanted, those that ran are what missed it.
+// evidenceOf is what a gate adds to a case that came out wrong: those that didn't pass do, and where something other than
+// fixed was wanted, those that should have failed and did not.
 func evidenceOf(gate crisol.Gate, want string) (evidence, bool) {
 	passed := gate.Outcome == crisol.Passed
-	if gate.Outcome == crisol.Skipped || passed && want == string(crisol.Fixed) || gate.Name == crisol.GateSelfTest || gate.Name == crisol.GatePrepare {
+	if gate.Outcome == crisol.Skipped || passed && (want == string(crisol.Fixed) || !slices.Contains(telling, gate.Name)) {
 		return evidence{}, false
 	}
 	e := evidence{Gate: gate}
@@ -134,6 +140,9 @@ func evidenceOf(gate crisol.Gate, want string) (evidence, bool) {
 	}
 	return e, true
 }
+
+// telling are the gates at which a wrong patch fails.
+var telling = []crisol.GateName{crisol.GateExploitPatched, crisol.GateVariants, crisol.GateBenign, crisol.GateTests}
 
 // Of each gate so many runs are shown, of each stream so many lines.
 const (

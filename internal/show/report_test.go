@@ -76,7 +76,7 @@ func TestReportStandsAlone(t *testing.T) {
 	for _, want := range []string{
 		"Self-test of 3 scenarios", "The round is not complete", "1 h 02 min", "no-op: inconclusive instead of not_fixed", "succeeded in none of 3 runs",
 		"node exploit.js &#39;a b&#39;", "exit 3 SIGSEGV", "&lt;/pre&gt;&lt;script&gt;", "50 more lines; the JSON report has them", "the disk is full", "hint: make room",
-		"incomplete x: fixed instead of not_fixed", "blocked in 3 runs", "1 results are from before", "repeats</dt><dd>until",
+		"incomplete x: fixed instead of not_fixed", "blocked in 3 runs", "1 result is from before", "repeats</dt><dd>until",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
@@ -163,7 +163,7 @@ func TestReportOfGood(t *testing.T) {
 	if err := show.Report(&out, r); err != nil {
 		t.Fatal(err)
 	}
-	if text := out.String(); !strings.Contains(text, "All 1 hold.") || strings.Contains(text, "What does not hold") || !strings.Contains(text, "3 of each exploit") {
+	if text := out.String(); !strings.Contains(text, "All of them hold.") || strings.Contains(text, "What does not hold") || !strings.Contains(text, "3 of each exploit") {
 		t.Error(text)
 	}
 }

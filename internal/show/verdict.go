@@ -141,7 +141,7 @@ func SelfTest(w io.Writer, r wargame.SelfTest, brief bool) error {
 		if !c.Holds {
 			fmt.Fprintf(&b, "      wanted %s: %s\n", c.Want, wrap(Clean(c.Reason), "      ", width-6))
 			for _, gate := range c.Gates {
-				if gate.Outcome == crisol.Failed || gate.Outcome == crisol.Errored {
+				if gate.Name != crisol.GateSelfTest && (gate.Outcome == crisol.Failed || gate.Outcome == crisol.Errored) {
 					writeGate(&b, gate)
 				}
 			}

@@ -177,7 +177,10 @@ func (a *Arena) hiddenCase(ctx context.Context, s *scenario.Scenario) (SelfTestC
 			return result, err
 		}
 		if got.fate == held {
-			return SelfTestCase{Want: "no success", Got: "success", Reason: fmt.Sprintf("exploit %s succeeds without the target: %s", x.ID, got.words)}, nil
+			words := fmt.Sprintf("exploit %s succeeds without the target: %s", x.ID, got.words)
+			check := crisol.Check{ID: x.ID, Side: crisol.Vulnerable, Outcome: crisol.Failed, Oracle: words, Runs: []crisol.Run{got.run}}
+			gate := crisol.Gate{Name: crisol.GateSelfTest, Outcome: crisol.Failed, Runs: 1, Evidence: words, Checks: []crisol.Check{check}}
+			return SelfTestCase{Want: "no success", Got: "success", Reason: words, Gates: []crisol.Gate{gate}}, nil
 		}
 	}
 	return result, nil
