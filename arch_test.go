@@ -33,7 +33,7 @@ var rooms = map[string][]string{
 	"crisol/internal/advisory":            {"crisol", "crisol/internal/scenario", "crisol/internal/target"},
 	"crisol/internal/oracle":              {"crisol/internal/scenario"},
 	"crisol/internal/referee":             {"crisol/internal/oracle"},
-	"crisol/internal/wargame": {"crisol", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/oracle", "crisol/internal/referee",
+	"crisol/internal/wargame": {"crisol", "crisol/internal/ambiguity", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/oracle", "crisol/internal/referee",
 		"crisol/internal/sandbox", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/variant", "crisol/internal/verdict"},
 	"crisol/internal/snippet": {"crisol", "crisol/internal/scenario", "crisol/internal/variant"},
 	"crisol/internal/validate": {"crisol", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/snippet",

@@ -18,7 +18,8 @@ func scenarioDerive(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use: "derive FOLDER...", Short: "Derive variants of a scenario's exploits and record those that count",
 		Long: `Make other attacks out of the payloads of exploits that ask for it (derive: in the manifest): other keys, encodings,
-separators, lengths. A variant counts where it succeeds on the vulnerable target and the reference fix blocks it; those
+separators, lengths; for the form pump also texts that an ambiguity search finds for the regular expressions of the
+target's own source. A variant counts where it succeeds on the vulnerable target and the reference fix blocks it; those
 are written to variants.json beside the manifest and belong to the scenario's version. One that the reference lets
 through is told: the fix may be incomplete.`,
 		Example: "  crisol scenario derive ./my-scenario",

@@ -11,7 +11,7 @@ import (
 // report is the first line of a sanitizer's report; frame is one line of its stack.
 // https://clang.llvm.org/docs/AddressSanitizer.html
 var (
-	report = regexp.MustCompile(`(?m)^.*(?:ERROR: |WARNING: |SUMMARY: |runtime error: )?(AddressSanitizer|MemorySanitizer|ThreadSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer): ([A-Za-z-]+)|runtime error: (.+)$`)
+	report = regexp.MustCompile(`(?m)^.*(?:ERROR: |WARNING: |SUMMARY: |runtime error: )?(AddressSanitizer|MemorySanitizer|ThreadSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer): (?:attempting )?([A-Za-z-]+)|runtime error: (.+)$`)
 	frame  = regexp.MustCompile(`^\s*#(\d+) 0x[0-9a-f]+ (?:in )?(\S+)`)
 )
 

@@ -69,6 +69,7 @@ func TestJudge(t *testing.T) {
 		{"a sanitizer's report", scenario.Oracle{Crash: &scenario.Crash{Sanitizer: "heap-buffer-overflow", Frames: []string{"copy_field", "main"}}}, oracle.Observation{Exit: 1, Stderr: asan}, true, false},
 		{"of another kind", scenario.Oracle{Crash: &scenario.Crash{Sanitizer: "heap-use-after-free"}}, oracle.Observation{Exit: 1, Stderr: asan}, false, false},
 		{"in another place", scenario.Oracle{Crash: &scenario.Crash{Frames: []string{"main", "copy_field"}}}, oracle.Observation{Exit: 1, Stderr: asan}, false, false},
+		{"a double free", scenario.Oracle{Crash: &scenario.Crash{Sanitizer: "double-free"}}, oracle.Observation{Exit: 1, Stderr: "==7==ERROR: AddressSanitizer: attempting double-free on 0x602000000010 in thread T0:"}, true, false},
 		{"undefined behaviour", scenario.Oracle{Crash: &scenario.Crash{}}, oracle.Observation{Stderr: "a.c:1:2: runtime error: signed integer overflow"}, true, false},
 		{"a signal", scenario.Oracle{Crash: &scenario.Crash{Signal: "SIGSEGV"}}, oracle.Observation{Exit: 139, Signal: "SIGSEGV"}, true, false},
 		{"another signal", scenario.Oracle{Crash: &scenario.Crash{Signal: "SIGSEGV"}}, oracle.Observation{Exit: 134, Signal: "SIGABRT"}, false, false},

@@ -89,7 +89,8 @@ func rewrite(root string, body func(name string) []byte) (*diff.Changes, error) 
 	return changes, err
 }
 
-// pythonDecoy rewrites the modules of the one distribution under trial, as its RECORD lists them (PEP 376).
+// pythonDecoy rewrites the modules of the one distribution under trial, as its RECORD lists them (PEP 376). A
+// distribution made from source has none: then its modules are those that no other distribution lists.
 func pythonDecoy(s *scenario.Scenario, root string) (*diff.Changes, error) {
 	purl, err := packageurl.FromString(s.Target.Package)
 	if err != nil {
@@ -99,25 +100,45 @@ func pythonDecoy(s *scenario.Scenario, root string) (*diff.Changes, error) {
 	if err != nil {
 		return nil, err
 	}
+	others := map[string]bool{}
 	for _, record := range records {
-		dist, _, _ := strings.Cut(strings.TrimSuffix(filepath.Base(filepath.Dir(record)), ".dist-info"), "-")
-		if distName(dist) != distName(purl.Name) {
-			continue
-		}
-		body, err := os.ReadFile(record)
+		names, err := recorded(record)
 		if err != nil {
 			return nil, err
 		}
-		return recordDecoy(body), nil
+		dist, _, _ := strings.Cut(strings.TrimSuffix(filepath.Base(filepath.Dir(record)), ".dist-info"), "-")
+		if distName(dist) == distName(purl.Name) {
+			return throwingFiles(names), nil
+		}
+		for _, name := range names {
+			others[name] = true
+		}
 	}
-	return nil, fmt.Errorf("no RECORD of %s", purl.Name)
+	return rewrite(root, func(name string) []byte {
+		if others[name] {
+			return nil
+		}
+		return throwing(name)
+	})
 }
 
-func recordDecoy(record []byte) *diff.Changes {
-	changes := &diff.Changes{}
-	lines := bufio.NewScanner(bytes.NewReader(record))
+// recorded lists the files of a distribution.
+func recorded(record string) (names []string, err error) {
+	body, err := os.ReadFile(record)
+	if err != nil {
+		return nil, err
+	}
+	lines := bufio.NewScanner(bytes.NewReader(body))
 	for lines.Scan() {
 		name, _, _ := strings.Cut(lines.Text(), ",")
+		names = append(names, name)
+	}
+	return names, lines.Err()
+}
+
+func throwingFiles(names []string) *diff.Changes {
+	changes := &diff.Changes{}
+	for _, name := range names {
 		if content := throwing(name); content != nil && filepath.IsLocal(name) {
 			changes.Files = append(changes.Files, diff.Change{Path: name, Mode: 0o644, Content: content})
 		}

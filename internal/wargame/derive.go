@@ -82,6 +82,13 @@ func (t *trial) derive(ctx context.Context, x scenario.Exploit, watch func(strin
 	if err != nil {
 		return nil, nil, err
 	}
+	if x.Derive.Form == "pump" {
+		families, err := t.families()
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(families, list...)
+	}
 	list = slices.DeleteFunc(list, func(v variant.Variant) bool { return t.owns(x, v) })
 	reasons := make([]string, len(list))
 	var mu sync.Mutex // guards watch
