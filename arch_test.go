@@ -35,7 +35,7 @@ var rooms = map[string][]string{
 	"crisol/internal/referee":             {"crisol/internal/oracle"},
 	"crisol/internal/wargame": {"crisol", "crisol/internal/ambiguity", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/oracle", "crisol/internal/referee",
 		"crisol/internal/sandbox", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/variant", "crisol/internal/verdict"},
-	"crisol/internal/snippet": {"crisol", "crisol/internal/scenario", "crisol/internal/variant"},
+	"crisol/internal/snippet": {"crisol", "crisol/internal/ambiguity", "crisol/internal/scenario", "crisol/internal/variant"},
 	"crisol/internal/validate": {"crisol", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/snippet",
 		"crisol/internal/verdict", "crisol/internal/wargame"},
 	"crisol/internal/store":                {"crisol"},
@@ -51,6 +51,7 @@ var rooms = map[string][]string{
 		"crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/wargame"},
 	"crisol/cmd/crisol": {"crisol", "crisol/internal/advisory", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/referee", "crisol/internal/round",
 		"crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/show", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/variant", "crisol/internal/wargame"},
+	"crisol/bench/judge": {"crisol", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/validate", "crisol/internal/wargame"},
 	"crisol/bench": {"crisol", "crisol/internal/app", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/wargame"},
 }
 
