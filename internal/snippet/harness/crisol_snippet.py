@@ -283,7 +283,7 @@ class Run:
         subscript = re.search(rf"(?<![\w.]){re.escape(name)}\s*\[\s*[rb]?['\"]", self.source)
         if subscript or any(m not in _text_members for m, _ in members) or (members and all(m == "get" for m, _ in members)):
             return Tainted(self, name, {m for m, call in members if call})
-        return self.input
+        return self.value(name)
 
     def take(self, name):
         self.outcome.used = True
@@ -294,7 +294,11 @@ class Run:
         deeper = re.findall(rf"\.{re.escape(name)}\s*(?:\.\s*(\w+)|(\[\s*['\"]))", self.source)
         if any(sub or (m and m not in _text_members) for m, sub in deeper):
             return Tainted(self, name, set())
-        return self.input
+        return self.value(name)
+
+    def value(self, name):
+        """What an input of that name holds: state["inputs"] names those that differ from the others."""
+        return self.state.get("inputs", {}).get(name, self.input)
 
     def request(self):
         return Request(self)
@@ -319,7 +323,7 @@ class Tainted:
 
             def get(*a, **k):
                 run.take(str(a[0]) if a else name)
-                return _typed(run.input, k.get("type"))
+                return _typed(run.value(str(a[0]) if a else name), k.get("type"))
             return get
         if name in self._called:
             run.missing(f"{self._name}.{name} is called, and the snippet doesn't say what {self._name} is")
@@ -327,7 +331,7 @@ class Tainted:
 
     def __getitem__(self, key):
         self._run.take(str(key))
-        return self._run.input
+        return self._run.value(str(key))
 
     def __contains__(self, key):
         return True
@@ -353,6 +357,10 @@ def _typed(value, kind):
         return None
 
 
+def _bytes(value):
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+
+
 class Request(Tainted):
     """A request of Flask or Django: every parameter of it is the input."""
 
@@ -368,13 +376,13 @@ class Request(Tainted):
         if name in ("args", "form", "values", "cookies", "headers", "GET", "POST", "COOKIES", "META", "json", "query_params", "path_params", "view_args", "params", "session", "match_info", "query"):
             return Tainted(run, name, set())
         if name == "data" or name == "stream":
-            return str(run.input).encode("utf-8", "surrogatepass") if name == "data" else io.BytesIO(str(run.input).encode())
+            return _bytes(run.input) if name == "data" else io.BytesIO(_bytes(run.input))
         if name in ("get_json", "get_data"):
-            return (lambda *a, **k: Tainted(run, "json", set())) if name == "get_json" else (lambda *a, **k: run.input if k.get("as_text") else str(run.input).encode())
+            return (lambda *a, **k: Tainted(run, "json", set())) if name == "get_json" else (lambda *a, **k: run.input if k.get("as_text") else _bytes(run.input))
         if name in ("FILES", "files"):
             return _Files(run)
         if name in ("body",):
-            return str(run.input).encode()
+            return _bytes(run.input)
         if name in ("path", "full_path", "url", "path_info"):
             run.take("path")
             return "/" + str(run.input).lstrip("/")

@@ -201,7 +201,7 @@ class Run {
   // taint is the input as a name is used: a text, or something of which texts are read.
   taint (name) {
     this.take(name)
-    return text.asObject(this.source, name) ? this.tainted(name) : this.input
+    return text.asObject(this.source, name) ? this.tainted(name) : this.value(name)
   }
 
   // tainted is an object whose every member is the input.
@@ -229,7 +229,13 @@ class Run {
 
   read (key) {
     this.take(key)
-    return text.deeper(this.source, key) ? this.tainted(key) : this.input
+    return text.deeper(this.source, key) ? this.tainted(key) : this.value(key)
+  }
+
+  // value is what an input of that name holds: state.inputs names those that differ from the others.
+  value (name) {
+    const { inputs } = this.state
+    return inputs && Object.hasOwn(inputs, name) ? inputs[name] : this.input
   }
 
   // request answers every question with the input. A URL holds it as path, or as the parameters that the snippet names.
