@@ -47,6 +47,8 @@ type input struct {
 	Optional bool            `json:"optional"` // of benign inputs; every exploit is
 	// Slow, of an exploit, has it judged by the CPU time that it takes at these sizes, ascending.
 	Slow []int `json:"slow"`
+	// Search names a search of the snippets that makes the payload.
+	Search string `json:"search"`
 	// Derive, of an exploit whose payload is a list, adds to it what is derived from its first text.
 	Derive *derivation `json:"derive"`
 }
@@ -149,6 +151,13 @@ func (k *class) check(fsys fs.FS) error {
 	ids := map[string]bool{}
 	for _, list := range [][]input{k.Exploits, k.Benign} {
 		for i, in := range list {
+			if in.Search != "" {
+				if searches[in.Search] == nil {
+					return fmt.Errorf("input %s: there is no search %q", in.ID, in.Search)
+				}
+				list[i].Payload = json.RawMessage("[]")
+				in.Payload = list[i].Payload
+			}
 			if in.ID == "" || ids[in.ID] || !json.Valid(in.Payload) {
 				return fmt.Errorf("input %d, %q, needs an id of its own and a payload", i+1, in.ID)
 			}
@@ -164,6 +173,31 @@ func (k *class) check(fsys fs.FS) error {
 		}
 	}
 	return nil
+}
+
+// about is the class with the payloads that are made of these snippets.
+func (k *class) about(language Language, affected, patched string) (*class, error) {
+	made := *k
+	var err error
+	if made.Exploits, err = searched(k.Exploits, language, affected, patched); err != nil {
+		return nil, err
+	}
+	made.Benign, err = searched(k.Benign, language, affected, patched)
+	return &made, err
+}
+
+// read decides the language of both texts. In a class that is about expressions, one of them or both may be an expression
+// and nothing else.
+func (k *class) read(affected, patched string) (string, string, Language, error) {
+	if slices.ContainsFunc(k.Exploits, func(x input) bool { return x.Search == "ambiguity" }) {
+		a, inA := written(affected)
+		b, inB := written(patched)
+		if inA != "" && inA == inB {
+			return a, b, inA, nil
+		}
+	}
+	language, err := agree(affected, patched)
+	return affected, patched, language, err
 }
 
 // plain is a name without case and separators.

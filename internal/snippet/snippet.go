@@ -25,7 +25,9 @@
 //     is any JSON value; only the class's kit reads it. Best is a list of payloads of one kind, tried in one process;
 //     {derive: {form, hint, without}} adds what package variant makes of the first. An exploit that doesn't succeed
 //     against the affected code is left out of the trial; so is a benign input that is optional and doesn't work there.
-//     One benign input at least must not be optional: it is what shows that the patch broke nothing.
+//     One benign input at least must not be optional: it is what shows that the patch broke nothing. {search} makes the
+//     payload of the two snippets: of their expressions, "ambiguity" the families of texts that slow them down, "samples"
+//     texts that they match.
 //   - kit.js, kit.py: what the class knows of the language, by the functions below.
 //   - anything else that the kits load. All of the folder but class.json lies at /work/class in the sandbox.
 //
@@ -50,9 +52,9 @@
 // evaluates one anew with value as its input and returns an outcome: values (what was returned), sent (what went to the
 // response), called (arguments of callbacks), declared (the variables at the top level), errors, names (of the inputs that
 // were read), proper (false for a fault of programming) and used. control marks a run whose reach doesn't matter: to learn
-// what is usual, or of the affected snippet. state is found as run.state by the hooks above; rewrite(source) changes the
-// text first, as to move a literal path into the sandbox. pair.affected is there to learn from and to compare with; an
-// effect must be the target's.
+// what is usual, or of the affected snippet. state is found as run.state by the hooks above; its inputs, {name: value}, are
+// those that differ from value. rewrite(source) changes the text first, as to move a literal path into the sandbox.
+// pair.affected is there to learn from and to compare with; an effect must be the target's.
 //
 // What the harness can't know is missing(message) of the run, in a hook: the snippet is then said to lack it.
 //
@@ -109,7 +111,7 @@ func Wrap(class, affected, patched string) (*Case, error) {
 	if err != nil {
 		return nil, err
 	}
-	language, err := agree(affected, patched)
+	affected, patched, language, err := k.read(affected, patched)
 	if err != nil {
 		return nil, crisol.WithHint(err, "%s", k.example(language))
 	}
@@ -142,7 +144,11 @@ func assemble(k *class, language Language, of languageKit, affected, patched str
 		return nil, err
 	}
 	delete(files, "class/class.json")
-	s := &scenario.Scenario{Files: files, Path: "snippet", Manifest: k.manifest(language, of)}
+	made, err := k.about(language, affected, patched)
+	if err != nil {
+		return nil, err
+	}
+	s := &scenario.Scenario{Files: files, Path: "snippet", Manifest: made.manifest(language, of)}
 	if language == SQL {
 		put("decoy/"+name, gone)
 		s.Target.Decoy = &scenario.Fix{Dir: "decoy"}
