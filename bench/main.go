@@ -6,7 +6,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -14,9 +16,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"crisol"
@@ -79,22 +81,35 @@ type measured struct {
 	name string
 	do   func() error
 	took sample
+	cpu  sample // of this process and those that it waited for
 }
 
 // interleave runs the things in turn, round by round, after one round that doesn't count.
 func (b bench) interleave(things []*measured) error {
 	for round := range b.rounds + 1 {
 		for _, thing := range things {
-			started := time.Now()
+			started, before := time.Now(), cpuTime()
 			if err := thing.do(); err != nil {
 				return fmt.Errorf("%s: %w", thing.name, err)
 			}
 			if round > 0 {
-				thing.took = append(thing.took, time.Since(started))
+				thing.took, thing.cpu = append(thing.took, time.Since(started)), append(thing.cpu, cpuTime()-before)
 			}
 		}
 	}
 	return nil
+}
+
+// cpuTime is the CPU time of this process and of every child that has ended, with its own children.
+func cpuTime() (total time.Duration) {
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var usage syscall.Rusage
+		if err := syscall.Getrusage(who, &usage); err != nil {
+			panic(err) // only an unknown who can fail
+		}
+		total += time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	return total
 }
 
 func (b bench) report(title string, things []*measured, unit string) {
@@ -169,6 +184,13 @@ func (b bench) twoPhases(ctx context.Context, id string) error {
 		return err
 	}
 	b.report("Two phases of "+id+": exploit and benign input on both sides", things, "bare")
+	_, _ = fmt.Fprintf(b.out, "CPU time of the same (median)\n")
+	own := things[0].cpu.median()
+	for _, thing := range things[:3] {
+		all := thing.cpu.median()
+		_, _ = fmt.Fprintf(b.out, "  %-42s %s  %4.1f %% outside the targets' own processes\n", thing.name, thing.cpu, 100*float64(all-own)/float64(all))
+	}
+	_, _ = fmt.Fprintln(b.out)
 	return nil
 }
 
@@ -222,10 +244,14 @@ func (b bench) bareTrees(ctx context.Context, a *app.App, s *scenario.Scenario) 
 
 func (t bareTrees) run(s *scenario.Scenario) error {
 	for _, input := range []scenario.Input{s.Exploits[0].Input, s.Benign[0]} {
+		order, err := json.Marshal(map[string]any{"token": "bare", "hostile": true, "payload": input.Payload})
+		if err != nil {
+			return err
+		}
 		for _, dir := range []string{t.vulnerable, t.patched} {
 			command := exec.Command(input.Run[0], input.Run[1:]...)
 			command.Dir, command.Env = dir, []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "TMPDIR=/tmp", "TZ=UTC"}
-			command.Stdin = strings.NewReader(`{"token":"bare","hostile":true}`)
+			command.Stdin = bytes.NewReader(order)
 			err := command.Run()
 			if blocked := dir == t.patched && input.ID == s.Exploits[0].ID; (err != nil) != blocked {
 				return fmt.Errorf("%s in %s: %w", input.ID, filepath.Base(dir), err)
