@@ -125,6 +125,9 @@ type Exploit struct {
 	Callback string
 	// Derive asks for variants made from Payload; nil asks for none.
 	Derive *Derive
+	// Evasion is set for a derived exploit that is made for a filter: it doesn't succeed on the vulnerable side and says
+	// nothing by being blocked, but a patched side on which it succeeds isn't fixed.
+	Evasion bool
 	// DerivedFrom is the id of the exploit that this one was derived from; "" for one of the manifest's own.
 	DerivedFrom string
 }

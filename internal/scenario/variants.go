@@ -21,7 +21,7 @@ import (
 // scenario's version.
 type Variants struct {
 	// Exploits maps the id of an exploit that asks for variants to those that count: they succeeded on the vulnerable
-	// side and were blocked by the reference.
+	// side and were blocked by the reference. Evasions only do the latter: they are marked, and run on patched sides.
 	Exploits map[string][]variant.Variant `json:"exploits"`
 	// LeftOut maps the same ids to the variants that don't count, each with the reason.
 	LeftOut map[string]map[string]string `json:"left_out,omitempty"`
@@ -58,7 +58,7 @@ func (s *Scenario) addVariants(files fs.FS, at string) Problems {
 		for _, v := range recorded.Exploits[x.ID] {
 			derived := x
 			derived.ID, derived.Title, derived.Payload = derivedID(x.ID, v.ID), v.Title, v.Payload
-			derived.Derive, derived.DerivedFrom = nil, x.ID
+			derived.Derive, derived.DerivedFrom, derived.Evasion = nil, x.ID, v.Evasion
 			switch {
 			case !idForm.MatchString(derived.ID):
 				report("%s is not an id", quote(v.ID))

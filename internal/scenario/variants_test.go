@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -143,4 +144,50 @@ func TestWriteVariants(t *testing.T) {
 	if err := WriteVariants(filepath.Join(folder, "nowhere"), want); err == nil {
 		t.Error("no error for a folder that isn't there")
 	}
+}
+
+// TestLibraryVariants holds the library's records of variants against what would be derived today: nothing that the
+// forms make is missing, and at least one exploit in each class that can be varied is.
+func TestLibraryVariants(t *testing.T) {
+	library, err := Library()
+	if err != nil {
+		t.Fatal(err)
+	}
+	classes := map[string]int{}
+	for _, s := range library.All() {
+		record, err := s.ReadVariants()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range s.Exploits {
+			if x.Derive == nil {
+				continue
+			}
+			list, err := variant.Derive(x.Derive.Form, x.Payload, x.Derive.Hint)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen := map[string]bool{}
+			for _, v := range record.Exploits[x.ID] {
+				seen[v.ID] = true
+				classes[s.Vulnerability.Type]++
+			}
+			for id := range record.LeftOut[x.ID] {
+				seen[id] = true
+			}
+			for _, v := range list {
+				own := func(other Exploit) bool { return other.DerivedFrom == "" && string(other.Payload) == string(v.Payload) }
+				if !seen[v.ID] && !slices.ContainsFunc(s.Exploits, own) {
+					t.Errorf("%s: %s@%s was never tried: crisol scenario derive scenarios/%s", s.ID, x.ID, v.ID, s.ID)
+					break
+				}
+			}
+		}
+	}
+	for _, class := range []string{"prototype_pollution", "path_traversal", "command_injection", "code_injection", "redos"} {
+		if classes[class] == 0 {
+			t.Errorf("no variant of %s was derived", class)
+		}
+	}
+	t.Logf("derived variants: %v", classes)
 }

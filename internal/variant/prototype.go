@@ -41,6 +41,12 @@ func toPrototype(value any) (loot any, found bool) {
 	return nil, false
 }
 
+// The keys inside themselves, for filters that take them out once.
+const (
+	nestedProto       = "__pro__proto__to__"
+	nestedConstructor = "constconstructorructor"
+)
+
 // objects varies the way to the prototype, what lies around it, what is put there, and the kind of object that holds it.
 // A kit reads {"$null": x} as x without a prototype, {"$own": x} as x built from an object literal with computed keys,
 // and {"$class": x} as x's members on an instance of a class.
@@ -67,6 +73,8 @@ func objects(base any, _ map[string]string) ([]made, error) {
 		{"in-array", "in an array", []any{proto(loot)}},
 		{"in-nested-array", "in an array, one level down", nested([]any{proto(loot)})},
 		{"function", "the prototype of functions, by constructor.__proto__", object{"constructor": object{"__proto__": loot}}},
+		{"nested-word", "the key inside itself, for a filter that takes it out once", object{nestedProto: loot}},
+		{"nested-word-constructor", "constructor inside itself, for a filter that takes it out once", object{nestedConstructor: object{"prototype": loot}}},
 		{"null-source", "a source without a prototype", object{"$null": proto(loot)}},
 		{"null-source-constructor", "a source without a prototype, by constructor.prototype", object{"$null": constructor(loot)}},
 		{"literal-source", "a source from an object literal", object{"$own": proto(loot)}},
@@ -142,6 +150,8 @@ func keyTexts(before []string, property, separator string) []made {
 		{"leading", "after a leading separator", separator + path("__proto__", property)},
 		{"doubled", "with the separator doubled", head + dot + "__proto__" + separator + separator + property},
 		{"spaced", "with spaces around the key", path(" __proto__ ", property)},
+		{"nested-word", "the key inside itself, for a filter that takes it out once", path(nestedProto, property)},
+		{"nested-word-constructor", "constructor inside itself, for a filter that takes it out once", path(nestedConstructor, "prototype", property)},
 		{"function", "the prototype of functions, by constructor.__proto__", path("constructor", "__proto__", property)},
 		{"through-array", "through an element of a list", path("list", "0", "__proto__", property)},
 	}
@@ -164,6 +174,7 @@ func keyLists(before []string, property string) []made {
 		{"list-in-list", "the key itself as a list", path([]any{"__proto__"}, property)},
 		{"list-in-list-constructor", "constructor and prototype as lists", path([]any{"constructor"}, []any{"prototype"}, property)},
 		{"list-boxed", "the key as an object", path(boxed("__proto__"), property)},
+		{"list-nested-word", "a list with the key inside itself", path(nestedProto, property)},
 		{"list-function", "the prototype of functions, by constructor.__proto__", path("constructor", "__proto__", property)},
 	}
 }
@@ -196,6 +207,7 @@ func queries(base any, _ map[string]string) ([]made, error) {
 		{"nested-proto", "by __proto__, one level down", set("inner", "__proto__", property)},
 		{"nested-constructor", "by constructor.prototype, one level down", set("inner", "constructor", "prototype", property)},
 		{"renamed", "another property", set("__proto__", renamed)},
+		{"nested-word", "the key inside itself, for a filter that takes it out once", set(nestedProto, property)},
 		{"encoded", "percent-encoded", strings.ReplaceAll(set("__proto__", property), "__proto__", "%5F%5Fproto%5F%5F")},
 		{"encoded-brackets", "with percent-encoded brackets", url.QueryEscape(name("__proto__", property)) + "=" + value},
 		{"all-in-brackets", "every key in brackets", "[__proto__][" + property + "]=" + value},

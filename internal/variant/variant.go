@@ -21,6 +21,9 @@ type Variant struct {
 	ID      string          `json:"id"` // unique within its form
 	Title   string          `json:"title,omitempty"`
 	Payload json.RawMessage `json:"payload"` // any JSON value, of the kind that the form has
+	// Evasion is set for a payload that is made for a filter: what it gets past may only come with a patch, so it need
+	// not succeed before.
+	Evasion bool `json:"evasion,omitempty"`
 }
 
 // made is a variant before its payload is encoded.
@@ -33,22 +36,23 @@ type made struct {
 type form struct {
 	about  string
 	hints  []string
+	evades []string // the ids of evasions
 	derive func(base any, hint map[string]string) ([]made, error)
 }
 
 var forms = map[string]form{
-	"object":   {"an object with __proto__ or constructor.prototype in it, to be merged", nil, objects},
-	"keys":     {"a path of keys through __proto__ or constructor.prototype: text or a list", []string{"separator"}, keys},
-	"query":    {"a query string that sets a key of __proto__", nil, queries},
-	"path":     {"a path that leaves a folder", []string{"absolute", "sibling"}, paths},
-	"shell":    {"text that ends a shell's command and begins another", []string{"command", "option"}, shells},
-	"script":   {"JavaScript that gets at what it must not", []string{"code"}, scripts},
-	"sql":      {"text that ends a literal of an SQL statement", []string{"union", "stacked"}, statements},
-	"html":     {"markup that runs a script", []string{"script"}, markups},
-	"url":      {"the URL of an internal address", nil, urls},
-	"redirect": {"the URL of a foreign site, where a local path is expected", []string{"host"}, redirects},
-	"xml":      {"a document with an external entity", []string{"file"}, documents},
-	"pump":     {"{prefix, pump, suffix}: a text that grows, for a slow regular expression", nil, pumps},
+	"object":   {"an object with __proto__ or constructor.prototype in it, to be merged", nil, []string{"nested-word", "nested-word-constructor"}, objects},
+	"keys":     {"a path of keys through __proto__ or constructor.prototype: text or a list", []string{"separator"}, []string{"nested-word", "nested-word-constructor", "list-nested-word", "list-in-list", "spaced"}, keys},
+	"query":    {"a query string that sets a key of __proto__", nil, []string{"nested-word", "encoded"}, queries},
+	"path":     {"a path that leaves a folder", []string{"absolute", "sibling"}, []string{"doubled", "doubled-inside", "encoded", "encoded-twice", "backslash", "null-byte"}, paths},
+	"shell":    {"text that ends a shell's command and begins another", []string{"command", "option"}, []string{"single-quote", "double-quote", "backslashed-quote", "substitution", "newline"}, shells},
+	"script":   {"JavaScript that gets at what it must not", []string{"code"}, nil, scripts},
+	"sql":      {"text that ends a literal of an SQL statement", []string{"union", "stacked"}, []string{"doubled-quote", "backslash", "backslash-doubled", "hash-comment"}, statements},
+	"html":     {"markup that runs a script", []string{"script"}, []string{"script-nested", "double-quote", "single-quote", "javascript-control", "text-backslash"}, markups},
+	"url":      {"the URL of an internal address", nil, nil, urls},
+	"redirect": {"the URL of a foreign site, where a local path is expected", []string{"host"}, []string{"user-slashes", "tab", "slash-backslash"}, redirects},
+	"xml":      {"a document with an external entity", []string{"file"}, nil, documents},
+	"pump":     {"{prefix, pump, suffix}: a text that grows, for a slow regular expression", nil, nil, pumps},
 }
 
 // Forms lists the forms, sorted.
@@ -99,7 +103,7 @@ func Derive(name string, base json.RawMessage, hint map[string]string) ([]Varian
 		}
 		if !seen[string(payload)] {
 			seen[string(payload)] = true
-			out = append(out, Variant{ID: m.id, Title: m.title, Payload: payload})
+			out = append(out, Variant{ID: m.id, Title: m.title, Payload: payload, Evasion: slices.Contains(f.evades, m.id)})
 		}
 	}
 	return out, nil

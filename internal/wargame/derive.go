@@ -17,6 +17,7 @@ import (
 const (
 	mostVariants     = 12
 	mostSlowVariants = 3
+	mostEvasions     = 4
 )
 
 // strikes is how often a derived variant must succeed on the vulnerable side, and be blocked by the reference, to count.
@@ -108,9 +109,13 @@ func (t *trial) derive(ctx context.Context, x scenario.Exploit, watch func(strin
 	if oracle.SlowOf(x.Oracle) != nil {
 		most = mostSlowVariants
 	}
-	counts, leftOut := []variant.Variant{}, map[string]string{}
+	counts, evasions, leftOut := []variant.Variant{}, []variant.Variant{}, map[string]string{}
 	for i, v := range list {
+		evasion := v.Evasion && reasons[i] == dead
+		v.Evasion = evasion
 		switch {
+		case evasion && len(evasions) < mostEvasions:
+			evasions = append(evasions, v)
 		case reasons[i] != "":
 			leftOut[v.ID] = reasons[i]
 		case len(counts) == most:
@@ -119,7 +124,7 @@ func (t *trial) derive(ctx context.Context, x scenario.Exploit, watch func(strin
 			counts = append(counts, v)
 		}
 	}
-	return counts, leftOut, nil
+	return append(counts, evasions...), leftOut, nil
 }
 
 // owns says whether the manifest already has an exploit with the same program and payload.
@@ -129,17 +134,24 @@ func (t *trial) owns(x scenario.Exploit, v variant.Variant) bool {
 	})
 }
 
+// dead is the reason of a variant that is blocked by the reference and did nothing before.
+const dead = "it doesn't succeed on the vulnerable target"
+
 // tryVariant says why a variant doesn't count, or "" when it does.
 func (t *trial) tryVariant(ctx context.Context, x scenario.Exploit, v variant.Variant) (string, error) {
 	x.ID, x.Payload = x.ID+"@"+v.ID, v.Payload
+	works := true
 	for range strikes {
 		got, err := t.strike(ctx, t.Scenario, t.vulnerable, x)
 		if err != nil {
 			return "", err
 		}
-		if got.fate != held {
-			return "it doesn't succeed on the vulnerable target", nil
+		if works = got.fate == held; !works {
+			break
 		}
+	}
+	if !works && !v.Evasion {
+		return dead, nil
 	}
 	for range strikes {
 		got, err := t.strike(ctx, t.Scenario, t.patched, x)
@@ -151,6 +163,9 @@ func (t *trial) tryVariant(ctx context.Context, x scenario.Exploit, v variant.Va
 		case got.fate != notHeld:
 			return "it can't be told whether the reference blocks it: " + got.words, nil
 		}
+	}
+	if !works {
+		return dead, nil
 	}
 	return "", nil
 }

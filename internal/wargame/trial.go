@@ -341,9 +341,13 @@ func (t *trial) runVariants(ctx context.Context) (crisol.Gate, error) {
 	checks := make([]crisol.Check, len(variants))
 	tallies := make([]tally, len(variants))
 	risks := make([]float64, len(variants))
-	err := parallel(ctx, len(variants), func(ctx context.Context, i int) error {
+	err := parallel(ctx, len(variants), func(ctx context.Context, i int) (err error) {
 		x := variants[i]
 		t.Watch(Event{Gate: crisol.GateVariants, Check: x.ID, Side: crisol.Patched})
+		if x.Evasion {
+			checks[i], err = t.evade(ctx, x)
+			return err
+		}
 		base, err := t.rate(ctx, x)
 		if err != nil {
 			return err
@@ -363,12 +367,25 @@ func (t *trial) runVariants(ctx context.Context) (crisol.Gate, error) {
 	if err != nil {
 		return crisol.Gate{}, err
 	}
+	checks = slices.DeleteFunc(checks, func(c crisol.Check) bool { return c.ID == "" })
 	gate := sum(checks, "%d of %d variants blocked")
 	for i := range variants {
 		gate.Runs += tallies[i].Runs
 		t.risk = max(t.risk, risks[i])
 	}
 	return gate, nil
+}
+
+// evade runs an evasion on the patched side. Only its success says something: then there is a check, which failed.
+func (t *trial) evade(ctx context.Context, x scenario.Exploit) (crisol.Check, error) {
+	got, err := t.strike(ctx, t.Scenario, t.patched, x)
+	if err != nil || got.fate != held {
+		return crisol.Check{}, err
+	}
+	return crisol.Check{
+		ID: x.ID, Side: crisol.Patched, Outcome: crisol.Failed, Reached: got.reached, Runs: []crisol.Run{got.run},
+		Oracle: fmt.Sprintf("exploit %s, which is made for filters and did nothing before the patch, succeeds on the patched target: %s", x.ID, got.words),
+	}, nil
 }
 
 // sum joins checks into a gate: failed if one failed, else error if one errored, else passed if one passed.
