@@ -45,6 +45,8 @@ type input struct {
 	Title    string          `json:"title"`
 	Payload  json.RawMessage `json:"payload"`
 	Optional bool            `json:"optional"` // of benign inputs; every exploit is
+	// Language is the only one in which the input is tried; empty for all.
+	Language Language `json:"language"`
 	// Slow, of an exploit, has it judged by the CPU time that it takes at these sizes, ascending.
 	Slow []int `json:"slow"`
 	// Search names a search of the snippets that makes the payload.

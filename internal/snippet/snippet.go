@@ -27,7 +27,7 @@
 //     against the affected code is left out of the trial; so is a benign input that is optional and doesn't work there.
 //     One benign input at least must not be optional: it is what shows that the patch broke nothing. {search} makes the
 //     payload of the two snippets: of their expressions, "ambiguity" the families of texts that slow them down, "samples"
-//     texts that they match.
+//     texts that they match. {language} has an input tried in that language alone.
 //   - kit.js, kit.py: what the class knows of the language, by the functions below.
 //   - anything else that the kits load. All of the folder but class.json lies at /work/class in the sandbox.
 //
@@ -205,7 +205,11 @@ func (k *class) manifest(language Language, of languageKit) scenario.Manifest {
 			Run: []string{program, "harness/" + harnessName[language], mode, "class/" + of.Kit, "snippet." + language.ext()},
 		}
 	}
+	elsewhere := func(only Language) bool { return only != "" && only != language }
 	for _, x := range k.Exploits {
+		if elsewhere(x.Language) {
+			continue
+		}
 		attack := scenario.Exploit{Input: input("attack", x)}
 		if len(x.Slow) > 0 {
 			attack.Input = input("slow", x)
@@ -215,7 +219,9 @@ func (k *class) manifest(language Language, of languageKit) scenario.Manifest {
 		m.Exploits = append(m.Exploits, attack)
 	}
 	for _, b := range k.Benign {
-		m.Benign = append(m.Benign, input("benign", b))
+		if !elsewhere(b.Language) {
+			m.Benign = append(m.Benign, input("benign", b))
+		}
 	}
 	return m
 }
