@@ -47,12 +47,13 @@ var rooms = map[string][]string{
 	"crisol/internal/api/apitest":          {"crisol", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite"},
 	"crisol/internal/round":                {"crisol", "crisol/internal/scenario", "crisol/internal/wargame"},
 	"crisol/internal/show":                 {"crisol", "crisol/internal/round", "crisol/internal/scenario", "crisol/internal/wargame"},
-	"crisol/internal/app": {"crisol", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes",
+	"crisol/internal/app": {"crisol", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/referee", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes",
 		"crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/wargame"},
-	"crisol/cmd/crisol": {"crisol", "crisol/internal/advisory", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/referee", "crisol/internal/round",
+	"crisol/cmd/crisol": {"crisol", "crisol/internal/advisory", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/round",
 		"crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/show", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/variant", "crisol/internal/wargame"},
-	"crisol/bench/judge": {"crisol", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/validate", "crisol/internal/wargame"},
-	"crisol/bench":       {"crisol", "crisol/internal/app", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/wargame"},
+	"crisol/bench/judge":  {"crisol", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/validate", "crisol/internal/wargame"},
+	"crisol/bench/steady": {"crisol/internal/app", "crisol/internal/scenario", "crisol/internal/wargame"},
+	"crisol/bench":        {"crisol", "crisol/internal/app", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/wargame"},
 }
 
 // pure lists the packages that decide: they do no input or output of any kind.

@@ -31,6 +31,7 @@ import (
 )
 
 func main() {
+	app.Referee()
 	rounds := flag.Int("rounds", 15, "rounds of each measurement")
 	id := flag.String("scenario", "CVE-2019-10744", "scenario of the two-phase measurement")
 	binary := flag.String("crisol", "bin/crisol", "the crisol executable")

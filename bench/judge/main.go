@@ -39,6 +39,7 @@ const (
 )
 
 func main() {
+	app.Referee()
 	data := flag.String("data", ".cache/bench", "data directory")
 	dir := flag.String("set", "bench/judge/testdata", "the set of patches")
 	library := flag.String("scenarios", "", "a directory of scenarios to take in place of the library's")

@@ -14,8 +14,6 @@ import (
 
 	"crisol"
 	"crisol/internal/app"
-	"crisol/internal/referee"
-	"crisol/internal/wargame"
 )
 
 // The exit codes of every command.
@@ -29,19 +27,8 @@ const (
 )
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == wargame.RefereeCommand {
-		leave(runReferee())
-	}
+	app.Referee()
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-}
-
-// runReferee is the inside of a sandbox; see internal/referee.
-func runReferee() int {
-	if err := referee.Main(os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "referee:", err)
-		return exitInfrastructure
-	}
-	return 0
 }
 
 // run executes one command line and returns its exit code.

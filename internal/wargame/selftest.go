@@ -36,7 +36,7 @@ type SelfTestCase struct {
 
 // SelfTestOptions change how a self-test is run.
 type SelfTestOptions struct {
-	Fresh  bool // run it although a result is kept
+	Fresh  bool // run it although a result is kept, with the vulnerable side run anew
 	Repeat int  // runs of each exploit; 0 is auto
 	Watch  func(name string, done bool, c SelfTestCase)
 }
@@ -105,8 +105,10 @@ type selfTestCase struct {
 func (a *Arena) cases(s *scenario.Scenario, o SelfTestOptions) []selfTestCase {
 	var list []selfTestCase
 	add := func(name string, want crisol.Verdict, c Candidate) {
+		order := Order{Scenario: s, Candidate: c, Repeat: o.Repeat, SelfTest: underTest, Fresh: o.Fresh}
+		o.Fresh = false // what the first case sees of the vulnerable side serves the others
 		list = append(list, selfTestCase{name, func(ctx context.Context) (SelfTestCase, error) {
-			return a.expect(ctx, s, c, want, o)
+			return a.expect(ctx, order, want)
 		}})
 	}
 	list = append(list, selfTestCase{"target hidden", func(ctx context.Context) (SelfTestCase, error) { return a.hiddenCase(ctx, s) }})
@@ -123,8 +125,8 @@ func (a *Arena) cases(s *scenario.Scenario, o SelfTestOptions) []selfTestCase {
 }
 
 // expect runs one candidate and compares its verdict with the wanted one.
-func (a *Arena) expect(ctx context.Context, s *scenario.Scenario, c Candidate, want crisol.Verdict, o SelfTestOptions) (SelfTestCase, error) {
-	report, err := a.Run(ctx, Order{Scenario: s, Candidate: c, Repeat: o.Repeat, SelfTest: underTest})
+func (a *Arena) expect(ctx context.Context, order Order, want crisol.Verdict) (SelfTestCase, error) {
+	report, err := a.Run(ctx, order)
 	if err != nil {
 		return SelfTestCase{}, err
 	}

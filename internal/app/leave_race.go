@@ -1,6 +1,6 @@
 //go:build race
 
-package main
+package app
 
 import "golang.org/x/sys/unix"
 
