@@ -21,6 +21,7 @@ var rooms = map[string][]string{
 	"crisol/internal/certify":             {},
 	"crisol/internal/variant":             {"crisol"},
 	"crisol/internal/verdict":             {"crisol"},
+	"crisol/internal/dataset":             {"crisol"},
 	"crisol/internal/diff":                {"crisol"},
 	"crisol/internal/sandbox":             {"crisol"},
 	"crisol/internal/sandbox/stage":       {"crisol", "crisol/internal/sandbox"},
