@@ -16,6 +16,7 @@ import (
 	"crisol/internal/store"
 	"crisol/internal/store/sqlite"
 	"crisol/internal/validate"
+	"crisol/internal/wargame"
 )
 
 // DefaultAddr is where the service listens.
@@ -83,7 +84,8 @@ func (v validator) Check(ctx context.Context, r crisol.Request) (store.Accepted,
 	if plan.Patch == nil || !v.app.Arena.Prepared(plan.Scenario) {
 		return accepted, nil // a snippet always applies; fetching a target takes too long for an answer: the trial will tell
 	}
-	return accepted, v.app.Arena.Applies(ctx, plan.Scenario, plan.Patch)
+	_, err = v.app.Arena.Touched(ctx, plan.Scenario, wargame.Candidate{Patch: plan.Patch})
+	return accepted, err
 }
 
 // Run fights. A trial that infrastructure kept from telling is an error beside its evidence, so that the queue tries it

@@ -23,8 +23,8 @@ import (
 type Arena interface {
 	Run(context.Context, wargame.Order) (wargame.Report, error)
 	SelfTest(context.Context, *scenario.Scenario, wargame.SelfTestOptions) (wargame.SelfTest, error)
-	// Applies refuses a patch that doesn't apply to the scenario's target.
-	Applies(context.Context, *scenario.Scenario, *diff.Patch) error
+	// Touched says what a candidate makes of the target's files, and refuses a patch that doesn't apply.
+	Touched(context.Context, *scenario.Scenario, wargame.Candidate) ([]wargame.File, error)
 }
 
 // Library finds scenarios.
@@ -70,7 +70,7 @@ func (f *Flow) Validate(ctx context.Context, o Order) (crisol.Validation, error)
 	if o.Candidate.Patch != nil {
 		// Before the self-test, which may take a while: bad input is told at once. Whatever else goes wrong here goes
 		// wrong in the trial again, where it is evidence.
-		if err := f.Arena.Applies(bounded, o.Scenario, o.Candidate.Patch); crisol.KindOf(err) == crisol.KindInput && err != nil {
+		if _, err := f.Arena.Touched(bounded, o.Scenario, o.Candidate); crisol.KindOf(err) == crisol.KindInput && err != nil {
 			return crisol.Validation{}, err
 		}
 	}

@@ -36,7 +36,9 @@ func (a *arena) SelfTest(context.Context, *scenario.Scenario, wargame.SelfTestOp
 	return wargame.SelfTest{Holds: a.holds, Cases: []wargame.SelfTestCase{{Name: "reference", Holds: a.holds}}}, a.selfTest
 }
 
-func (a *arena) Applies(context.Context, *scenario.Scenario, *diff.Patch) error { return a.applies }
+func (a *arena) Touched(context.Context, *scenario.Scenario, wargame.Candidate) ([]wargame.File, error) {
+	return nil, a.applies
+}
 
 // library holds scenarios by id; the alias of each is its CVE.
 type library []*scenario.Scenario

@@ -38,12 +38,12 @@ type Candidate struct {
 
 // patched makes the patched side of a trial in dir and says in words what was done.
 func (a *Arena) patched(ctx context.Context, s *scenario.Scenario, vulnerable side, c Candidate, dir string) (side, string, error) {
+	other, ok, err := c.other(s)
 	switch {
-	case c.Upgrade != "":
-		return a.upgraded(ctx, s, vulnerable, target.Spec{Package: c.Upgrade, With: s.Target.With})
-	case c.Reference != nil && c.Reference.Package != "":
-		spec := target.Spec{Package: c.Reference.Package, With: s.Target.With, Lock: s.LockFS(c.LockSide)}
-		return a.upgraded(ctx, s, vulnerable, spec)
+	case err != nil:
+		return side{}, "", err
+	case ok:
+		return a.upgraded(ctx, vulnerable, other)
 	}
 	changes, words, err := c.changes(s, vulnerable.tree)
 	if err != nil {
@@ -64,21 +64,6 @@ func (a *Arena) Prepared(s *scenario.Scenario) bool {
 	return err == nil && a.Targets.Cached(want)
 }
 
-// Applies says early what a trial would refuse anyway: a patch that doesn't apply to the scenario's target.
-func (a *Arena) Applies(ctx context.Context, s *scenario.Scenario, patch *diff.Patch) error {
-	want, err := spec(s)
-	if err != nil {
-		return err
-	}
-	tree, err := a.Targets.Prepare(ctx, want)
-	if err != nil {
-		return fmt.Errorf("prepare the target: %w", err)
-	}
-	defer a.Targets.Release(tree)
-	_, _, err = Candidate{Patch: patch}.changes(s, tree)
-	return err
-}
-
 // writeLayer writes changes as a new layer, at prefix below dir.
 func writeLayer(changes *diff.Changes, dir, prefix string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -90,10 +75,20 @@ func writeLayer(changes *diff.Changes, dir, prefix string) error {
 	return sandbox.Own(dir)
 }
 
-func (a *Arena) upgraded(ctx context.Context, s *scenario.Scenario, vulnerable side, spec target.Spec) (side, string, error) {
-	if err := samePackage(s.Target.Package, spec.Package); err != nil {
-		return side{}, "", err
+// other is the version that takes the target's place, where the candidate is one.
+func (c Candidate) other(s *scenario.Scenario) (spec target.Spec, ok bool, err error) {
+	switch {
+	case c.Upgrade != "":
+		spec = target.Spec{Package: c.Upgrade, With: s.Target.With}
+	case c.Reference != nil && c.Reference.Package != "":
+		spec = target.Spec{Package: c.Reference.Package, With: s.Target.With, Lock: s.LockFS(c.LockSide)}
+	default:
+		return spec, false, nil
 	}
+	return spec, true, samePackage(s.Target.Package, spec.Package)
+}
+
+func (a *Arena) upgraded(ctx context.Context, vulnerable side, spec target.Spec) (side, string, error) {
 	tree, err := a.Targets.Prepare(ctx, spec)
 	if err != nil {
 		return side{}, "", fmt.Errorf("prepare %s: %w", spec.Package, err)
@@ -160,7 +155,7 @@ func (c Candidate) changes(s *scenario.Scenario, tree target.Tree) (*diff.Change
 }
 
 func applyPatch(patch *diff.Patch, tree target.Tree, judges func(string) bool) (*diff.Changes, string, error) {
-	root, err := os.OpenRoot(filepath.Join(tree.Dir, filepath.FromSlash(tree.Root)))
+	root, err := os.OpenRoot(own(tree))
 	if err != nil {
 		return nil, "", crisol.Errorf(crisol.KindInfrastructure, "open the target's tree: %w", err)
 	}
@@ -275,7 +270,7 @@ const (
 
 // replaceTree computes the changes that turn the target's tree into another. Symlinks and special files are refused.
 func replaceTree(tree target.Tree, fixed fs.FS, judges func(string) bool) (*diff.Changes, string, error) {
-	have := os.DirFS(filepath.Join(tree.Dir, filepath.FromSlash(tree.Root)))
+	have := os.DirFS(own(tree))
 	changes := &diff.Changes{}
 	seen := map[string]bool{}
 	err := fs.WalkDir(fixed, ".", func(name string, d fs.DirEntry, err error) error {

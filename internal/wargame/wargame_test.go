@@ -15,6 +15,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"crisol"
 	"crisol/internal/diff"
 	"crisol/internal/sandbox"
@@ -707,5 +709,38 @@ func TestTreeInMemory(t *testing.T) {
 	report, got := a.judge(t, wargame.Order{Candidate: wargame.Candidate{Tree: fstest.MapFS{"index.js": {Data: []byte("fixed\n")}}}})
 	if got.Verdict != crisol.Fixed || !strings.Contains(gate(t, report, crisol.GatePatchApplies).Evidence, "1 files differ") {
 		t.Errorf("%s: %s", got.Verdict, got.Reason)
+	}
+}
+
+// TestTouched: what a candidate changes is told without a trial, and one that doesn't apply is refused as in a trial.
+func TestTouched(t *testing.T) {
+	a := newArena(t, manifest, proper)
+	want := []wargame.File{{Path: "index.js", Before: []byte("vulnerable\n"), After: []byte("fixed\n")}}
+	for name, c := range map[string]wargame.Candidate{
+		"patch":     {Patch: a.patch},
+		"reference": {Reference: &a.scenario.Target.Reference},
+		"tree":      {Tree: fstest.MapFS{"index.js": {Data: []byte("fixed\n")}}},
+	} {
+		got, err := a.Touched(t.Context(), a.scenario, c)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v\n%s", name, err, diff)
+		}
+	}
+	got, err := a.Touched(t.Context(), a.scenario, wargame.Candidate{Tree: fstest.MapFS{"other.js": {Data: []byte("new\n")}}})
+	want = []wargame.File{{Path: "index.js", Before: []byte("vulnerable\n")}, {Path: "other.js", After: []byte("new\n")}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("created and deleted: %v\n%s", err, diff)
+	}
+	stray, err := diff.Parse([]byte("--- a/index.js\n+++ b/index.js\n@@ -1 +1 @@\n-something else\n+fixed\n"), diff.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]wargame.Candidate{"doesn't apply": {Patch: stray}, "no version of a directory": {Upgrade: "pkg:npm/lodash@4.17.12"}} {
+		if _, err := a.Touched(t.Context(), a.scenario, c); err == nil || crisol.KindOf(err) != crisol.KindInput {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := a.sandbox.runs("exploit.js", false); n != 0 {
+		t.Errorf("%d runs", n)
 	}
 }
