@@ -214,11 +214,30 @@ type Validation struct {
 	ExecutionTimeSeconds float64 `json:"execution_time_seconds"`
 	Reason               string  `json:"reason"`
 
-	Wargame *WargameResult `json:"wargaming_result,omitempty"`
+	Prediction *MLPrediction  `json:"ml_prediction,omitempty"`
+	Wargame    *WargameResult `json:"wargaming_result,omitempty"`
 
 	ScenarioDigest string    `json:"scenario_digest,omitempty"`
 	PatchDigest    string    `json:"patch_digest,omitempty"`
 	CreatedAt      time.Time `json:"created_at,omitzero"`
+}
+
+// MLPrediction is what a model says of a patch, without a trial.
+type MLPrediction struct {
+	// Valid is whether Fixed is the likelier verdict.
+	Valid bool `json:"valid"`
+	// Probability of Fixed, calibrated, from 0 to 1.
+	Probability  float64 `json:"probability"`
+	ModelVersion string  `json:"model_version"`
+	// Explanation holds the features that moved the prediction most, the strongest first.
+	Explanation []Contribution `json:"explanation,omitempty"`
+}
+
+// Contribution is what one feature adds to a prediction, in the model's own output space: its Shapley value.
+type Contribution struct {
+	Feature      string  `json:"feature"`
+	Value        float64 `json:"value"`
+	Contribution float64 `json:"contribution"`
 }
 
 // WargameStatus summarises a wargame for callers that don't read gates.
