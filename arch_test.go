@@ -18,6 +18,7 @@ var rooms = map[string][]string{
 	"crisol/internal/kit":                 {"crisol"},
 	"crisol/internal/kit/go/trial":        {}, // laid into sandboxes; nothing of Crisol is there
 	"crisol/internal/ambiguity":           {"crisol"},
+	"crisol/internal/baseline":            {"crisol/internal/diff"},
 	"crisol/internal/certify":             {},
 	"crisol/internal/random":              {},
 	"crisol/internal/variant":             {"crisol"},
@@ -60,7 +61,7 @@ var rooms = map[string][]string{
 }
 
 // pure lists the packages that decide: they do no input or output of any kind.
-var pure = []string{"crisol", "crisol/internal/ambiguity", "crisol/internal/certify", "crisol/internal/random", "crisol/internal/variant", "crisol/internal/verdict"}
+var pure = []string{"crisol", "crisol/internal/ambiguity", "crisol/internal/certify", "crisol/internal/policy", "crisol/internal/random", "crisol/internal/variant", "crisol/internal/verdict"}
 
 var effects = []string{"os", "io", "io/fs", "net", "net/http", "os/exec", "database/sql", "log", "log/slog", "syscall", "math/rand", "math/rand/v2"}
 

@@ -36,6 +36,8 @@ type Header struct {
 	FeatureVersion string `json:"feature_version"`
 	// Features names the columns of every Vector, in order.
 	Features []string `json:"features"`
+	// Baseline names the columns of every Baseline vector.
+	Baseline []string `json:"baseline"`
 	// Buckets is how many buckets n-grams are hashed into.
 	Buckets int `json:"buckets"`
 	// CorpusDigest is the SHA-256 of the corpus that the rows were computed from, in hex.
@@ -56,6 +58,8 @@ type Row struct {
 	Verdict  crisol.Verdict `json:"verdict"`
 	// Vector has one number a feature; NaN, written as null, where a feature has no value.
 	Vector Vector `json:"vector"`
+	// Baseline has the features of package baseline.
+	Baseline Vector `json:"baseline"`
 	// NGrams are hashed counts of tokens, by ascending bucket.
 	NGrams NGrams `json:"ngrams"`
 }
@@ -228,8 +232,8 @@ func (s *Set) check(rows []Row) error {
 	}
 	for i, row := range rows {
 		switch {
-		case len(row.Vector) != len(s.Features):
-			return crisol.Errorf(crisol.KindInput, "row %s has %d features, not %d", row.ID, len(row.Vector), len(s.Features))
+		case len(row.Vector) != len(s.Features), len(row.Baseline) != len(s.Baseline):
+			return crisol.Errorf(crisol.KindInput, "row %s has %d and %d features, not %d and %d", row.ID, len(row.Vector), len(row.Baseline), len(s.Features), len(s.Baseline))
 		case row.Verdict != crisol.Fixed && row.Verdict != crisol.NotFixed && row.Verdict != crisol.Broken:
 			return crisol.Errorf(crisol.KindInput, "row %s: verdict %q is no label", row.ID, row.Verdict)
 		case row.ID == "" || (i > 0 && rows[i-1].ID >= row.ID):

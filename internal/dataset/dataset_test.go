@@ -17,10 +17,10 @@ import (
 
 func set() dataset.Set {
 	return dataset.Set{
-		Header: dataset.Header{FeatureVersion: "f1", Features: []string{"a", "b"}, Buckets: 16, CorpusDigest: "c"},
+		Header: dataset.Header{FeatureVersion: "f1", Features: []string{"a", "b"}, Baseline: []string{"n"}, Buckets: 16, CorpusDigest: "c"},
 		Rows: []dataset.Row{
-			{ID: "2", Scenario: "s", Package: "p", Ecosystem: "npm", Class: "redos", Operator: "official", Verdict: crisol.Fixed, Vector: dataset.Vector{math.NaN(), 0.1}, NGrams: dataset.NGrams{{3, 1}, {15, 255}}},
-			{ID: "1", Scenario: "s", CVE: "CVE-2020-1", Package: "p", Ecosystem: "npm", Class: "redos", Operator: "noop", Verdict: crisol.NotFixed, Vector: dataset.Vector{-3e300, 2}},
+			{ID: "2", Scenario: "s", Package: "p", Ecosystem: "npm", Class: "redos", Operator: "official", Verdict: crisol.Fixed, Vector: dataset.Vector{math.NaN(), 0.1}, Baseline: dataset.Vector{1}, NGrams: dataset.NGrams{{3, 1}, {15, 255}}},
+			{ID: "1", Scenario: "s", CVE: "CVE-2020-1", Package: "p", Ecosystem: "npm", Class: "redos", Operator: "noop", Verdict: crisol.NotFixed, Vector: dataset.Vector{-3e300, 2}, Baseline: dataset.Vector{1}},
 		},
 	}
 }
