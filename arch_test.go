@@ -21,6 +21,7 @@ var rooms = map[string][]string{
 	"crisol/internal/baseline":            {"crisol/internal/diff"},
 	"crisol/internal/certify":             {},
 	"crisol/internal/random":              {},
+	"crisol/internal/syntax":              {},
 	"crisol/internal/variant":             {"crisol"},
 	"crisol/internal/verdict":             {"crisol"},
 	"crisol/internal/dataset":             {"crisol"},
