@@ -22,6 +22,8 @@ var rooms = map[string][]string{
 	"crisol/internal/certify":             {},
 	"crisol/internal/random":              {},
 	"crisol/internal/syntax":              {},
+	"crisol/internal/linear":              {"crisol"},
+	"crisol/internal/sklearntest":         {}, // for tests
 	"crisol/internal/variant":             {"crisol"},
 	"crisol/internal/verdict":             {"crisol"},
 	"crisol/internal/dataset":             {"crisol"},
@@ -62,7 +64,16 @@ var rooms = map[string][]string{
 }
 
 // pure lists the packages that decide: they do no input or output of any kind.
-var pure = []string{"crisol", "crisol/internal/ambiguity", "crisol/internal/certify", "crisol/internal/policy", "crisol/internal/random", "crisol/internal/variant", "crisol/internal/verdict"}
+var pure = []string{
+	"crisol",
+	"crisol/internal/ambiguity",
+	"crisol/internal/certify",
+	"crisol/internal/linear",
+	"crisol/internal/policy",
+	"crisol/internal/random",
+	"crisol/internal/variant",
+	"crisol/internal/verdict",
+}
 
 var effects = []string{"os", "io", "io/fs", "net", "net/http", "os/exec", "database/sql", "log", "log/slog", "syscall", "math/rand", "math/rand/v2"}
 
