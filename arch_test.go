@@ -23,6 +23,7 @@ var rooms = map[string][]string{
 	"crisol/internal/random":              {},
 	"crisol/internal/syntax":              {},
 	"crisol/internal/linear":              {"crisol"},
+	"crisol/internal/calibrate":           {"crisol"},
 	"crisol/internal/sklearntest":         {}, // for tests
 	"crisol/internal/variant":             {"crisol"},
 	"crisol/internal/verdict":             {"crisol"},
@@ -67,6 +68,7 @@ var rooms = map[string][]string{
 var pure = []string{
 	"crisol",
 	"crisol/internal/ambiguity",
+	"crisol/internal/calibrate",
 	"crisol/internal/certify",
 	"crisol/internal/linear",
 	"crisol/internal/policy",
