@@ -564,15 +564,15 @@ class _Module(types.ModuleType):
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
+        lent = getattr(self._run.kit, "lent", None)
+        value = lent(self.__name__, name, self._run) if lent else None
+        if value is not None:  # what is said of this module counts before what the name means elsewhere
+            return value
         role = self._run.given(name)
         if role is not None:
             return role[0]
         if name in ("request",):
             return self._run.request()
-        lent = getattr(self._run.kit, "lent", None)
-        value = lent(self.__name__, name, self._run) if lent else None
-        if value is not None:
-            return value
         self._run.missing(f"{self.__name__}.{name} is not there: the snippet has to do without it")
 
 

@@ -3,6 +3,7 @@
 // markup.py). Escapers and sanitizers that patches load from packages are stood in for.
 const path = require('path')
 const { python } = require('../harness/child')
+const { mentions } = require('../harness/source')
 
 const ask = python(path.join(__dirname, 'markup.py'))
 const probe = 'crisolprobe'
@@ -171,6 +172,13 @@ function fragments (value) {
   return []
 }
 
+// results are the variables that the snippet reads nowhere, else the last that it declares.
+function results (source, declared) {
+  const texts = Object.keys(declared).filter(name => declared[name] && typeof declared[name] !== 'function')
+  const last = texts.filter(name => mentions(source, name) === 1)
+  return (last.length ? last : texts.slice(-1)).map(name => declared[name])
+}
+
 async function attempt (snippet, value, control) {
   const state = { pages: [], parts: [], type: 'text/html' }
   const outcome = await snippet.run(value, { control, state })
@@ -183,7 +191,7 @@ async function attempt (snippet, value, control) {
     pages.push(...(plain ? [{ html: JSON.stringify(args[0]) || '', kind: 'plain' }] : fragments(args[0]).map(p => ({ kind, ...p }))))
   }
   for (const one of [...outcome.values, ...outcome.called.flatMap(c => c.args)]) if (!(one instanceof Error)) pages.push(...fragments(one))
-  if (!pages.length && !outcome.errors.length) for (const one of Object.values(outcome.declared)) pages.push(...fragments(one))
+  if (!pages.length && !outcome.errors.length) for (const one of results(snippet.source, outcome.declared)) pages.push(...fragments(one))
   return { outcome, pages }
 }
 

@@ -1,5 +1,6 @@
 """Cross-site scripting in Python: what a snippet returns, sends or prints is read as HTML (see markup.py). The escapers of
 markupsafe, Django and bleach are stood in for, and so is as much of Jinja as a template in a text needs."""
+import ast
 import html
 import json
 import re
@@ -55,6 +56,22 @@ class Markup(str):
         return strip_tags(self)
 
     escape = classmethod(lambda cls, value: escape(value))
+
+
+class Safe(str):
+    """Django's text that is HTML already: what is added to it stays as it is."""
+
+    def __html__(self):
+        return str(self)
+
+    def __add__(self, other):
+        sum_ = str(self) + str(other)
+        return Safe(sum_) if hasattr(other, "__html__") else sum_
+
+
+def django_escape(value):
+    """As django.utils.html.escape, which escapes what is escaped already, too."""
+    return Safe(html.escape(str(value)))
 
 
 def mark(value):
@@ -143,8 +160,9 @@ def fakes(run):
         run.missing("the template that is rendered is not in the snippet")
     django = "django" in run.source and "jinja" not in run.source
     formatted = lambda text, *a, **k: Markup(text).format(*a, **k)  # noqa: E731
+    ours = re.search(r"django|HttpResponse", run.source) and not re.search(r"markupsafe|jinja|flask", run.source)
     return {
-        "escape": escape, "conditional_escape": escape, "Markup": Markup, "mark_safe": mark, "SafeString": mark, "SafeText": mark, "format_html": formatted, "strip_tags": strip_tags, "striptags": strip_tags,
+        "escape": django_escape if ours else escape, "conditional_escape": escape, "Markup": Markup, "mark_safe": Safe, "SafeString": Safe, "SafeText": Safe, "format_html": formatted, "strip_tags": strip_tags, "striptags": strip_tags,
         "format_html_join": lambda sep, text, rows: Markup(sep).join(Markup(text).format(*row) for row in rows), "escapejs": escape_js, "urlencode": quote,
         "bleach": type("bleach", (), {"clean": staticmethod(clean), "linkify": staticmethod(lambda s, **_: s)}), "nh3": type("nh3", (), {"clean": staticmethod(lambda s, tags=None, **_: markup.sanitize(s, tags))}),
         "clean": clean, "render_template_string": lambda text, **context: render(run, text, context, True), "render_template": missing, "render": missing, "render_to_string": missing,
@@ -207,8 +225,18 @@ def attempt(snippet, value, control=False):
     for _, args, _ in [s for s in outcome.sent if s[0] != "redirect"]:
         pages += [page for one in args[:1] for page in _pages(one)]
     if not pages and not outcome.errors:
-        pages = [page for one in outcome.declared.values() if isinstance(one, (str, Response)) for page in _pages(one)]
+        pages = [page for one in _results(snippet.source, outcome.declared) for page in _pages(one)]
     return outcome, pages
+
+
+def _results(source, declared):
+    """The variables that are a result: those that the snippet reads nowhere, else the last that it writes."""
+    texts = {name: one for name, one in declared.items() if isinstance(one, (str, Response))}
+    try:
+        read = {n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    except SyntaxError:
+        read = set()
+    return [one for name, one in texts.items() if name not in read] or list(texts.values())[-1:]
 
 
 def attack(pair, payloads):

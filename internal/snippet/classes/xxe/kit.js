@@ -2,10 +2,12 @@
 // XML external entities in JavaScript. libxmljs isn't in the sandbox; what stands for it parses with a real parser and the
 // options that it is given (core.py). A file of the vault that is opened, a request that a listener on loopback gets, and
 // the secret in a result are the effect.
-const { execFileSync } = require('child_process')
 const fs = require('fs')
 const path = require('path')
 const { randomBytes } = require('crypto')
+const { python } = require('../harness/child')
+
+const ask = python(path.join(__dirname, 'core.py'))
 
 const vault = path.join(path.dirname(__dirname), 'vault')
 const secret = 'secret-' + randomBytes(8).toString('hex')
@@ -96,7 +98,7 @@ function parse (run, xml, options = {}) {
   if (typeof xml !== 'string' && !Buffer.isBuffer(xml)) throw new TypeError('argument must be a string or a buffer')
   for (const key of ['flags', 'xinclude']) if (options && options[key]) run.missing(`the option ${key} can't be tried`)
   const order = Buffer.isBuffer(xml) ? { hex: xml.toString('hex') } : { xml }
-  const got = JSON.parse(execFileSync('python3', [path.join(__dirname, 'core.py')], { input: JSON.stringify({ ...order, options: options || {} }), maxBuffer: 1 << 26 }))
+  const got = ask({ ...order, options: options || {} })
   run.state.opened.push(...got.opened, ...got.hits)
   if (got.error && !(options && options.recover && got.root)) throw new Error(got.error)
   return new Document(got.root, run)
@@ -120,20 +122,26 @@ exports.roles = (name, run) => {
   if (/^libxml(js2?)?$/.test(name)) return { value: library(run) }
 }
 
-// skeleton is a document with the elements and attributes that the snippets look for.
-function skeleton (pair) {
-  const source = pair.target.source + '\n' + pair.affected.source
+// skeleton is a document with the elements and attributes that snippets look for. What is looked for from the root on stands
+// below it; what is looked for from any element stands below the root and in each of the others.
+function skeleton (...snippets) {
+  const source = snippets.map(s => s.source).join('\n')
   const paths = [...source.matchAll(/\.(?:get|find|child)\(\s*['"`]([^'"`]+)['"`]/g)].map(m => m[1].replace(/\[[^\]]*\]/g, ''))
   const attributes = [...source.matchAll(/\.attr\(\s*['"`]([\w-]+)['"`]|\/@([\w-]+)/g)].map(m => m[1] || m[2])
-  const names = [...source.matchAll(/name\(\)\s*[!=]==?\s*['"`]([\w-]+)/g)].map(m => m[1])
+  const names = [...source.matchAll(/(?<!root\(\)\.|root\.)name\(\)\s*[!=]==?\s*['"`]([\w-]+)/g)].map(m => m[1])
+  const tag = /root(?:\(\))?\.name\(\)\s*[!=]==?\s*['"`]([\w-]+)/.exec(source)
   const absolute = paths.find(p => /^\/\w/.test(p))
-  const root = absolute ? absolute.split('/')[1] : 'root'
-  const fields = [...new Set([...paths.map(p => p.replace(/^\.?\/+/, '').split('/').filter(s => /^[\w-]+$/.test(s))), ...names.map(n => [n])]
-    .map(steps => (steps[0] === root ? steps.slice(1) : steps).join('/')).filter(Boolean))]
+  const root = absolute ? absolute.split('/')[1] : tag ? tag[1] : 'root'
+  const fields = new Map()
+  for (const path of [...paths, ...names]) {
+    const steps = path.split('/').filter(s => /^[\w-]+$/.test(s))
+    if (steps[0] === root) steps.shift()
+    if (steps.length && !fields.has(steps.join('/'))) fields.set(steps.join('/'), !path.startsWith('/'))
+  }
   const given = [...new Set(attributes)].map(a => ` ${a}="value"`).join('')
-  const build = content => fields.length
-    ? fields.map(f => f.split('/').reduceRight((inner, name) => `<${name}${given}>${inner}</${name}>`, content)).join('')
-    : content
+  const leaf = (field, content) => field.split('/').reduceRight((inner, name) => `<${name}${given}>${inner}</${name}>`, content)
+  const anywhere = [...fields.keys()].filter(f => fields.get(f))
+  const build = content => [...fields.keys()].map(f => leaf(f, content + anywhere.filter(a => a !== f).map(a => leaf(a, content)).join(''))).join('') || content
   return { root, body: (content, more = '') => `<${root}${given}${more}>${build(content)}</${root}>` }
 }
 
@@ -148,7 +156,7 @@ async function attempt (snippet, value, control) {
 }
 
 exports.attack = async (pair, payloads) => {
-  const { root, body } = skeleton(pair)
+  const { root, body } = skeleton(pair.target, pair.affected)
   for (const payload of payloads) {
     const text = (payload['utf-16'] || payload).replace(/(<!doctype\s+)r\b/i, `$1${root}`).replace(/<r>(.*?)<\/r>/, (_, content) => body(content))
     const value = payload['utf-16'] ? Buffer.from('\ufeff' + text, 'utf16le') : text
@@ -159,7 +167,7 @@ exports.attack = async (pair, payloads) => {
 }
 
 exports.benign = async (pair, { before = '', attributes = '', content, marks }) => {
-  const value = before + skeleton(pair).body(content, attributes)
+  const value = before + skeleton(pair.affected).body(content, attributes)
   const was = await attempt(pair.affected, value, true)
   if (was.outcome.error || !was.outcome.used) throw new Error(`the vulnerable snippet can't read ${value}: ${was.outcome.fault || (was.outcome.error && was.outcome.error.message) || 'it takes no input'}`)
   const is = await attempt(pair.target, value)
@@ -167,4 +175,6 @@ exports.benign = async (pair, { before = '', attributes = '', content, marks }) 
   if (is.outcome.error) throw is.outcome.error
   const lost = marks.filter(m => was.shown.includes(m) && !is.shown.includes(m))
   if (lost.length) throw new Error(`of ${value}, ${lost.join(' and ')} is lost`)
+  const plain = got => JSON.stringify(got.outcome.values.filter(v => /^(boolean|number|string)$/.test(typeof v)))
+  if (!marks.some(m => was.shown.includes(m)) && plain(was) !== plain(is)) throw new Error(`of ${value} it makes ${plain(is)} instead of ${plain(was)}`)
 }

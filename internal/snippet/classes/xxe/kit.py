@@ -1,14 +1,12 @@
-"""XML external entities in Python, with its own parsers. A file of the vault that is opened, a request that a listener on
+"""XML external entities in Python, with its own parsers and a stand-in for lxml (libxml.py). A file of the vault that is opened, a request that a listener on
 loopback gets, and the secret in a result are the effect. defusedxml, where the sandbox doesn't have it, is expat with
 handlers that refuse what it refuses."""
 import html
-import http.server
 import io
 import os
 import re
 import secrets
 import sys
-import threading
 import types
 import xml.dom.minidom
 import xml.dom.pulldom
@@ -19,6 +17,8 @@ import xml.sax.handler
 import xml.sax.saxutils
 from xml.dom import expatbuilder
 
+import core
+import libxml
 from crisol_snippet import Response
 
 work = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -33,17 +33,6 @@ def _audit(event, args):
 
 
 sys.addaudithook(_audit)
-
-
-class _Listener(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        _opened.append(self.path)
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
 
 
 class Encoded(str):
@@ -130,7 +119,9 @@ _stand_ins = {
 for _name in ("ElementTree", "minidom", "pulldom", "sax"):
     _stand_ins["defusedxml"][_name] = types.SimpleNamespace(**_stand_ins["defusedxml." + _name])
 _stand_ins["defusedxml.cElementTree"] = _stand_ins["defusedxml.ElementTree"]
-_absent = ("lxml", "xmltodict", "untangle", "bs4")
+_stand_ins["defusedxml.lxml"] = {"fromstring": _defused(libxml.fromstring), "XML": _defused(libxml.fromstring), "parse": _defused(libxml.parse)}
+_lxml = libxml.install()
+_absent = ("xmltodict", "untangle", "bs4")
 
 
 def modules(name):
@@ -139,8 +130,8 @@ def modules(name):
 
 def lent(module, name, run):
     if module.split(".")[0] in _absent:
-        run.missing(f"{module} is not in the sandbox, so what it makes of entities can't be tried: xml.sax, minidom, pulldom and expat can")
-    return _stand_ins[module].get(name)
+        run.missing(f"{module} is not in the sandbox, so what it makes of entities can't be tried: lxml.etree, xml.sax, minidom, pulldom and expat can")
+    return _stand_ins.get(module, {}).get(name)
 
 
 def roles(name, run):
@@ -148,7 +139,7 @@ def roles(name, run):
     known = {
         "xml": xml, "minidom": xml.dom.minidom, "pulldom": xml.dom.pulldom, "expat": xml.parsers.expat, "expatbuilder": expatbuilder,
         "make_parser": xml.sax.make_parser, "feature_external_ges": xml.sax.handler.feature_external_ges, "feature_external_pes": xml.sax.handler.feature_external_pes,
-        "sax": xml.sax, "ET": ElementTree, "ElementTree": ElementTree, "parseString": xml.dom.minidom.parseString, "ContentHandler": xml.sax.handler.ContentHandler,
+        "sax": xml.sax, "etree": _lxml.etree, "lxml": _lxml, "ET": ElementTree, "ElementTree": ElementTree, "parseString": xml.dom.minidom.parseString, "ContentHandler": xml.sax.handler.ContentHandler,
         "BytesIO": io.BytesIO, "StringIO": io.StringIO,
     }
     if name in known:
@@ -161,31 +152,34 @@ def roles(name, run):
 
 
 class Skeleton:
-    """A document with the elements and attributes that the snippets look for."""
+    """A document with the elements and attributes that snippets look for. What is looked for from the root on stands below
+    it; what is looked for from any element stands below the root and in each of the others."""
 
-    def __init__(self, pair):
-        source = pair.target.source + "\n" + pair.affected.source
+    def __init__(self, *snippets):
+        source = "\n".join(s.source for s in snippets)
         paths = re.findall(r"\.(?:find|findall|findtext|iter|xpath|getElementsByTagName)\(\s*[rbf]?['\"]([^'\"]+)['\"]", source)
-        paths += re.findall(r"(?:name|tag|tagName|nodeName|localName)\s*==\s*['\"]([\w-]+)['\"]", source)
+        paths += re.findall(r"(?<!root\.)(?<!root\(\)\.)(?<!documentElement\.)(?:name|tag|tagName|nodeName|localName)\s*==\s*['\"]([\w-]+)['\"]", source)
         self.attributes = "".join(f' {a}="value"' for a in dict.fromkeys(re.findall(r"(?:getAttribute|attrs\.get|attrib\.get|\.get)\(\s*['\"]([\w-]+)['\"]|(?:attrs|attrib)\[['\"]([\w-]+)", source)) for a in a if a)
-        absolute = next((p for p in paths if re.match(r"/\w", p)), None)
-        self.root = absolute.split("/")[1] if absolute else "root"
-        self.fields = []
+        absolute = next((p.split("/")[1] for p in paths if re.match(r"/\w", p)), None)
+        tag = re.search(r"(?:root|root\(\)|documentElement)\.(?:tag|tagName|nodeName)\s*[!=]=\s*['\"]([\w-]+)", source)
+        self.root = absolute or (tag[1] if tag else "root")
+        self.fields, self.anywhere = [], []
         for path in paths:
-            steps = [s for s in re.sub(r"\[[^\]]*\]", "", path).split("/") if re.fullmatch(r"[\w-]+", s)]
+            steps = [s for s in re.sub(r"\[[^\]]*\]|\(", "/", path).split("/") if re.fullmatch(r"[\w-]+", s) and s != "string"]
             steps = steps[1:] if steps[:1] == [self.root] else steps
             if steps and steps not in self.fields:
                 self.fields.append(steps)
+                if not path.startswith("/"):
+                    self.anywhere.append(steps)
 
     def body(self, content, more=""):
-        inner = content
-        if self.fields:
-            inner = ""
-            for steps in self.fields:
-                one = content
-                for name in reversed(steps):
-                    one = f"<{name}{self.attributes}>{one}</{name}>"
-                inner += one
+        def leaf(steps, inner):
+            for name in reversed(steps):
+                inner = f"<{name}{self.attributes}>{inner}</{name}>"
+            return inner
+        inner = content if not self.fields else ""
+        for steps in self.fields:
+            inner += leaf(steps, content + "".join(leaf(other, content) for other in self.anywhere if other != steps))
         return f"<{self.root}{self.attributes}{more}>{inner}</{self.root}>"
 
 
@@ -204,9 +198,8 @@ _started = False
 def attempt(snippet, value, control=False):
     global _watching, _started
     if not _started:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 8123), _Listener)
-        server.daemon_threads = _started = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        core.listen(_opened.append)
+        _started = True
     os.makedirs(vault, exist_ok=True)
     for name, text in (("secret.txt", secret), ("evil.dtd", f'<!ENTITY e SYSTEM "file://{vault}/secret.txt">')):
         with open(os.path.join(vault, name), "w", encoding="utf-8") as f:
@@ -243,6 +236,8 @@ def _text(value, deep=0):
         return "".join(_text(v, deep + 1) for v in value)
     if isinstance(value, xml.dom.pulldom.DOMEventStream):
         return "".join(getattr(node, "data", "") for _, node in value)
+    if type(value).__module__ == "crisol_snippet":
+        return ""  # the input itself
     if hasattr(value, "__dict__") and not isinstance(value, xml.sax.xmlreader.XMLReader):
         return " ".join(_text(v, deep + 1) for v in vars(value).values())
     return str(value) if isinstance(value, (int, float)) else ""
@@ -259,7 +254,7 @@ def _shape(pair, text):
 
 
 def attack(pair, payloads):
-    skeleton = Skeleton(pair)
+    skeleton = Skeleton(pair.target, pair.affected)
     form, _ = _shape(pair, skeleton.body("first mark"))
     form = form or _shapes["text"]
     for payload in payloads:
@@ -274,14 +269,21 @@ def attack(pair, payloads):
 
 
 def benign(pair, payload):
-    value = payload.get("before", "") + Skeleton(pair).body(payload["content"], payload.get("attributes", ""))
+    value = payload.get("before", "") + Skeleton(pair.affected).body(payload["content"], payload.get("attributes", ""))
     form, why = _shape(pair, value)
     if form is None:
         raise AssertionError(f"the vulnerable snippet can't read {value}: {why}")
-    _, _, shown = attempt(pair.affected, form(value), True)
+    before, _, shown = attempt(pair.affected, form(value), True)
     outcome, _, shows = attempt(pair.target, form(value))
     if outcome.error:
         raise outcome.error
     lost = [m for m in payload["marks"] if m in shown and m not in shows]
     if lost:
         raise AssertionError(f"of {value}, {' and '.join(lost)} is lost")
+    if not any(m in shown for m in payload["marks"]) and _plain(before) != _plain(outcome):
+        raise AssertionError(f"of {value} it makes {_plain(outcome)} instead of {_plain(before)}")
+
+
+def _plain(outcome):
+    """What a snippet says of a document of which it shows nothing."""
+    return [v for v in outcome.values if isinstance(v, (bool, int, float, str))]
