@@ -263,7 +263,11 @@ def hits(pages):
 def view(page):
     """What a reader gets of a page: its text, its attributes, and the texts in its scripts."""
     if page.get("kind") == "plain":
-        return {"text": page["html"], "attributes": [], "strings": []}
+        try:
+            text = "\n".join(_leaves(json.loads(page["html"])))
+        except ValueError:
+            text = page["html"]
+        return {"text": text, "attributes": [], "strings": []}
     text, attributes, strings = [], [], []
     for token in tokens(page["html"]):
         if token[0] == "text":
