@@ -25,6 +25,8 @@ var rooms = map[string][]string{
 	"crisol/internal/linear":              {"crisol"},
 	"crisol/internal/calibrate":           {"crisol"},
 	"crisol/internal/sklearntest":         {}, // for tests
+	"crisol/internal/forest":              {"crisol", "crisol/internal/random"},
+	"crisol/internal/forest/naive":        {}, // what tests and benchmarks hold forest against
 	"crisol/internal/variant":             {"crisol"},
 	"crisol/internal/verdict":             {"crisol"},
 	"crisol/internal/dataset":             {"crisol"},
@@ -70,6 +72,7 @@ var pure = []string{
 	"crisol/internal/ambiguity",
 	"crisol/internal/calibrate",
 	"crisol/internal/certify",
+	"crisol/internal/forest",
 	"crisol/internal/linear",
 	"crisol/internal/policy",
 	"crisol/internal/random",
