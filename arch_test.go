@@ -19,7 +19,7 @@ var rooms = map[string][]string{
 	"crisol/internal/kit/go/trial":        {}, // laid into sandboxes; nothing of Crisol is there
 	"crisol/internal/ambiguity":           {"crisol"},
 	"crisol/internal/baseline":            {"crisol/internal/diff"},
-	"crisol/internal/certify":             {},
+	"crisol/internal/certify":             {"crisol", "crisol/internal/random"},
 	"crisol/internal/random":              {},
 	"crisol/internal/syntax":              {},
 	"crisol/internal/linear":              {"crisol"},

@@ -1,5 +1,6 @@
-// Package certify holds the statistics that stand behind a verdict: how often a trial must be repeated, and what risk
-// is left. Pure functions of counts; it knows nothing of scenarios or processes.
+// Package certify holds the statistics that stand behind a verdict: how often a trial must be repeated and what risk is
+// left, and from which score on a model may decide without one. Pure functions of counts, scores and labels; it knows
+// nothing of scenarios, processes or models.
 package certify
 
 import "math"
