@@ -43,6 +43,8 @@
 //	roles(name, run)          what a name means in this class, before the harness's own roles: {value} in JavaScript,
 //	                          a tuple of one in Python; nothing where it means nothing
 //	modules(name, run)        JavaScript: {value} for a module that is required, also in place of a real one
+//	args(params, run, fn)     JavaScript: the arguments of a call, where their places say more than their names; nothing
+//	                          where they don't
 //	response(run)             JavaScript: methods of res that mean something in this class, such as sendFile
 //	modules(name)             Python: whether the kit stands in for a module that the sandbox doesn't have,
 //	lent(module, name, run)   and what is imported of it
@@ -50,10 +52,11 @@
 //
 // pair.target and pair.affected are the snippet under trial and the vulnerable one. run(value, {control, state, rewrite})
 // evaluates one anew with value as its input and returns an outcome: values (what was returned), sent (what went to the
-// response), called (arguments of callbacks), declared (the variables at the top level), errors, names (of the inputs that
-// were read), proper (false for a fault of programming) and used. control marks a run whose reach doesn't matter: to learn
-// what is usual, or of the affected snippet. state is found as run.state by the hooks above; its inputs, {name: value}, are
-// those that differ from value. rewrite(source) changes the text first, as to move a literal path into the sandbox.
+// response), called (arguments of callbacks), declared (the variables at the top level), made (instances, in JavaScript),
+// errors, names (of the inputs that were read), proper (false for a fault of programming) and used. control marks a run
+// whose reach doesn't matter: to learn what is usual, or of the affected snippet. state is found as run.state by the hooks
+// above; its inputs, {name: value}, are those that differ from value. rewrite(source) changes the text first, as to move a
+// literal path into the sandbox.
 // pair.affected is there to learn from and to compare with; an effect must be the target's.
 //
 // What the harness can't know is missing(message) of the run, in a hook: the snippet is then said to lack it.

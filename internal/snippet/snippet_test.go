@@ -100,6 +100,7 @@ func TestUnwrappable(t *testing.T) {
 		{"sqli", "func find(name string) {\n\trows := db.Query(name)\n}", bound, "Go"},
 		{"sqli", "async function find(name: string): Promise<User[]> { return db.query(name) }", bound, "TypeScript"},
 		{"path_traversal", "SELECT 1 FROM t", "SELECT 2 FROM t", "can't be tried for path_traversal"},
+		{"prototype pollution", "def merge(a, b):\n    a.update(b)\n    return a", "def merge(a, b):\n    return {**a, **b}", "a snippet of Python can't be tried for prototype_pollution, only one of JavaScript"},
 		{"sqli", concat + strings.Repeat("\n//", 40000), bound, "bytes"},
 	} {
 		_, err := snippet.Wrap(c.class, c.affected, c.patched)

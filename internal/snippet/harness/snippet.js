@@ -23,7 +23,7 @@ class Snippet {
   // run evaluates the snippet with value as its input. options: control marks a run that proves nothing of reach; state
   // is the kit's own, found as run.state by its roles; rewrite(source) changes the text first.
   async run (value, options = {}) {
-    const outcome = { value: undefined, values: [], sent: [], called: [], errors: [], declared: {}, proper: true, used: false, names: new Set(), fault: '', control: !!options.control }
+    const outcome = { value: undefined, values: [], sent: [], called: [], errors: [], declared: {}, made: [], proper: true, used: false, names: new Set(), fault: '', control: !!options.control }
     this.outcomes.push(outcome)
     const source = options.rewrite ? options.rewrite(this.source) : this.source
     const run = new Run(source, value, outcome, this.kit, options.state || {})
@@ -150,6 +150,7 @@ class Run {
   async instance (Class) {
     let made
     try { made = new Class(...this.args(Class)) } catch (err) { return this.failed(err) }
+    this.outcome.made.push(made)
     const self = this.self(made)
     for (const on of [Class.prototype, Class]) {
       for (const name of Object.getOwnPropertyNames(on)) {
@@ -165,7 +166,10 @@ class Run {
   }
 
   args (fn) {
-    return text.params(fn).map(p => {
+    const params = text.params(fn)
+    const own = this.kit.args && this.kit.args(params, this, fn)
+    if (own) return own
+    return params.map(p => {
       if (p.pattern) return this.tainted('')
       const role = this.given(p.name)
       if (role) return role.value
@@ -255,7 +259,7 @@ class Run {
       on (event, listener) { if (event === 'data') { run.outcome.used = true; setImmediate(() => listener(Buffer.from(String(run.input)))) } else if (event === 'end') setImmediate(() => setImmediate(listener)); return this },
       is: () => true, accepts: () => 'html', setEncoding () {}
     }
-    if (text.members(this.source, 'body').length === 0 && /\bbody\b(?!\s*[.[}?,])/.test(this.source) && !/\}\s*=\s*[\w.]*body/.test(this.source)) delete request.body
+    if (text.members(this.source, 'body').length === 0 && /\.body\b(?!\s*[.[?])|\bbody\b(?!\s*[.[}?,])/.test(this.source) && !/\}\s*=\s*[\w.]*body/.test(this.source)) delete request.body
     Object.defineProperty(request, 'url', { get: url })
     Object.defineProperty(request, 'originalUrl', { get: url })
     Object.defineProperty(request, 'path', { get: url })

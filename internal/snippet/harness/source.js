@@ -150,7 +150,7 @@ function mentions (source, name) {
   return [...bare.matchAll(new RegExp(`(?<![\\w$])${quote(name)}(?![\\w$])`, 'g'))].length
 }
 
-// params lists the parameters of a function or of a class's constructor: {name, optional, pattern}.
+// params lists the parameters of a function or of a class's constructor: {name, optional, pattern, rest}.
 function params (fn) {
   let text = Function.prototype.toString.call(fn)
   if (/^class\b/.test(text)) {
@@ -160,7 +160,7 @@ function params (fn) {
   }
   const masked = mask(text)
   const arrow = masked.match(/^\s*(?:async\s+)?([\w$]+)\s*=>/)
-  if (arrow) return [{ name: arrow[1] }]
+  if (arrow) return [{ name: arrow[1], optional: false, pattern: false, rest: false }]
   const open = masked.indexOf('(')
   const list = []
   let depth = 0
@@ -181,7 +181,7 @@ function params (fn) {
 
 function param (text) {
   const pattern = /^[{[]/.test(text)
-  return { name: text.replace(/^\.\.\./, '').split('=')[0].trim(), optional: !pattern && /=/.test(text), pattern }
+  return { name: text.replace(/^\.\.\./, '').split('=')[0].trim(), optional: !pattern && /=/.test(text), pattern, rest: text.startsWith('...') }
 }
 
 module.exports = { mask, declared, commonjs, members, deeper, asObject, called, mentions, params, stringMembers }
