@@ -55,6 +55,7 @@ var rooms = map[string][]string{
 	"crisol/internal/api":                  {"crisol", "crisol/internal/scenario", "crisol/internal/store"},
 	"crisol/internal/api/apitest":          {"crisol", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite"},
 	"crisol/internal/policy":               {"crisol"},
+	"crisol/internal/predict":              {"crisol", "crisol/internal/calibrate", "crisol/internal/certify", "crisol/internal/dataset", "crisol/internal/forest", "crisol/internal/linear", "crisol/internal/policy"},
 	"crisol/internal/round":                {"crisol", "crisol/internal/scenario", "crisol/internal/wargame"},
 	"crisol/internal/show":                 {"crisol", "crisol/internal/round", "crisol/internal/scenario", "crisol/internal/wargame"},
 	"crisol/internal/app": {"crisol", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/referee", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes",
