@@ -57,6 +57,7 @@ var rooms = map[string][]string{
 	"crisol/internal/policy":               {"crisol"},
 	"crisol/internal/predict":              {"crisol", "crisol/internal/calibrate", "crisol/internal/certify", "crisol/internal/dataset", "crisol/internal/forest", "crisol/internal/linear", "crisol/internal/policy"},
 	"crisol/internal/round":                {"crisol", "crisol/internal/scenario", "crisol/internal/wargame"},
+	"crisol/internal/train":                {"crisol", "crisol/internal/calibrate", "crisol/internal/certify", "crisol/internal/dataset", "crisol/internal/forest", "crisol/internal/linear", "crisol/internal/predict"},
 	"crisol/internal/show":                 {"crisol", "crisol/internal/round", "crisol/internal/scenario", "crisol/internal/wargame"},
 	"crisol/internal/app": {"crisol", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/referee", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes",
 		"crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/wargame"},
