@@ -134,12 +134,7 @@ func (b *Board) take(e round.Event) string {
 		b.enter(id, e.Case)
 		return ""
 	}
-	for i := range b.lanes {
-		if b.lanes[i].id == id {
-			b.lanes[i] = lane{}
-		}
-	}
-	b.done++
+	b.leave(id)
 	if e.Result.Resumed {
 		b.resumed++
 	}
@@ -172,6 +167,42 @@ func (b *Board) enter(id, doing string) {
 		}
 		b.lanes[free] = lane{id, doing, b.now()}
 	}
+}
+
+// Enter hears what an item is at, of something else than a round of self-tests.
+func (b *Board) Enter(id, doing string) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.enter(id, doing)
+}
+
+// Leave hears that an item is done, and what came of it in words.
+func (b *Board) Leave(id, words string) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	b.leave(id)
+	line := fmt.Sprintf("%d of %d: %s %s; %s", b.done, b.total, id, words, b.clock())
+	b.mu.Unlock()
+	if b.bars != nil {
+		b.bar.Increment()
+		return
+	}
+	b.line(line)
+}
+
+// leave clears an item's lane and counts it.
+func (b *Board) leave(id string) {
+	for i := range b.lanes {
+		if b.lanes[i].id == id {
+			b.lanes[i] = lane{}
+		}
+	}
+	b.done++
 }
 
 // Say hears of anything else, such as a package that is being fetched.

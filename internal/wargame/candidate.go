@@ -60,7 +60,7 @@ func (a *Arena) patched(ctx context.Context, s *scenario.Scenario, vulnerable si
 
 // Prepared says whether a trial of the scenario would find its target in the cache.
 func (a *Arena) Prepared(s *scenario.Scenario) bool {
-	want, err := spec(s)
+	want, err := s.Spec()
 	return err == nil && a.Targets.Cached(want)
 }
 

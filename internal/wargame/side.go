@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,7 +151,7 @@ func keepOnly(dir string, allowed []string) error {
 // compiler caches that the patched build may start from.
 func (a *Arena) vulnerable(ctx context.Context, s *scenario.Scenario) (side, []string, crisol.Check, error) {
 	check := crisol.Check{ID: "build", Side: crisol.Vulnerable, Outcome: crisol.Skipped}
-	want, err := spec(s)
+	want, err := s.Spec()
 	if err != nil {
 		return side{}, nil, check, err
 	}
@@ -273,17 +272,6 @@ func moveInto(path, dir string) error {
 		return err
 	}
 	return sandbox.Own(dir)
-}
-
-func spec(s *scenario.Scenario) (target.Spec, error) {
-	if s.Target.Package != "" {
-		return target.Spec{Package: s.Target.Package, With: s.Target.With, Lock: s.LockFS("target")}, nil
-	}
-	dir, err := fs.Sub(s.Files, s.Target.Dir)
-	if err != nil {
-		return target.Spec{}, crisol.Errorf(crisol.KindInput, "open the target's directory: %w", err)
-	}
-	return target.Spec{Dir: dir, DirName: s.Target.Dir}, nil
 }
 
 func limits(s *scenario.Scenario) sandbox.Limits {

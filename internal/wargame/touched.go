@@ -20,7 +20,7 @@ type File struct {
 // Touched says what a candidate makes of the target's files, sorted by path, without running anything. The target is
 // prepared if need be. A patch that doesn't apply is refused here as it would be in a trial.
 func (a *Arena) Touched(ctx context.Context, s *scenario.Scenario, c Candidate) ([]File, error) {
-	want, err := spec(s)
+	want, err := s.Spec()
 	if err != nil {
 		return nil, err
 	}
