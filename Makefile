@@ -55,6 +55,7 @@ FUZZTIME ?= 10m
 fuzz: ## Fuzz the parsers of foreign input, FUZZTIME (10m) each
 	go test ./internal/diff -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME)
 	go test ./internal/diff -run '^$$' -fuzz FuzzApply -fuzztime $(FUZZTIME)
+	go test ./internal/forest -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME)
 	go test ./internal/scenario -run '^$$' -fuzz FuzzManifest -fuzzminimizetime 50x -fuzztime $(FUZZTIME)
 	go test ./internal/advisory -run '^$$' -fuzz FuzzRecord -fuzzminimizetime 20x -fuzztime $(FUZZTIME)
 

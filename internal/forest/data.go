@@ -18,7 +18,7 @@ type Dataset struct {
 	// Names of the features, each once, in the order of a row. At most MaxFeatures, of at most 255 bytes.
 	Names []string
 	// Rows hold one number for each feature. NaN says that it is missing: a split learns the side to which missing
-	// values go, and sends them with the greater part of the rows where it saw none. Values are rounded to float32.
+	// values go, and sends them with the greater part of the weight where it saw none. Values are rounded to float32.
 	Rows [][]float64
 	// Labels, one for each row. Both must be there.
 	Labels []bool

@@ -143,7 +143,7 @@ func (r *rule) best(h *histogram, total cell) (best split, found bool) {
 		}
 		cut := (bin + bits.TrailingZeros64(values) - 1) / 2
 		if missing.rows == 0 {
-			consider(left, cut, 2*left.rows >= total.rows)
+			consider(left, cut, 2*left.h >= total.h)
 			continue
 		}
 		consider(left, cut, false)
