@@ -23,6 +23,7 @@ var rooms = map[string][]string{
 	"crisol/internal/random":              {},
 	"crisol/internal/syntax":              {},
 	"crisol/internal/linear":              {"crisol"},
+	"crisol/internal/evaluate":            {"crisol", "crisol/internal/certify", "crisol/internal/random"},
 	"crisol/internal/calibrate":           {"crisol"},
 	"crisol/internal/sklearntest":         {}, // for tests
 	"crisol/internal/forest":              {"crisol", "crisol/internal/random"},
@@ -77,6 +78,7 @@ var pure = []string{
 	"crisol/internal/ambiguity",
 	"crisol/internal/calibrate",
 	"crisol/internal/certify",
+	"crisol/internal/evaluate",
 	"crisol/internal/forest",
 	"crisol/internal/linear",
 	"crisol/internal/policy",
