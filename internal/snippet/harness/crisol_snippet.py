@@ -11,6 +11,7 @@ import sys
 import textwrap
 import traceback
 import types
+import urllib.parse
 
 _text_members = set(dir(str))
 _getters = re.compile(r"^(get\w*|getlist|read\w*|param|header|text|json|input|value|strip|pop|items|keys|values|to_dict|decode)$")
@@ -194,9 +195,25 @@ class Run:
                 made.__init__(*args, **kwargs)
         except Exception as err:  # noqa: BLE001
             return self.failed(err)
+        if any(base.__module__ == "http.server" for base in cls.__mro__):
+            self.serve(made)
         for name, raw in list(cls.__dict__.items()):
             if isinstance(raw, (types.FunctionType, staticmethod, classmethod)) and not name.startswith("__") and not re.search(rf"(self|cls|{cls.__name__})\.{name}\(", self.source):
                 self.call(getattr(made, name))
+
+    def serve(self, handler):
+        """Takes an http.server's handler off its connection: what it writes is sent, its path begins with a slash, or has the parameters it reads."""
+        def write(part):
+            self.outcome.sent.append(("write", (part,), {}))
+        own = {"wfile": types.SimpleNamespace(write=write), "log_message": lambda *_: None}
+        own.update(dict.fromkeys(("send_response", "send_header", "end_headers", "send_error"), lambda *_, **__: None))
+        for name, value in own.items():
+            role = self.given(name)
+            setattr(handler, name, role[0] if role is not None else value)
+        names = re.findall(r"(?:\.get\(|\[)\s*['\"](\w+)['\"]", self.source) if "parse_qs" in self.source else []
+        if "self.path" in self.source:
+            self.take(names[0] if names else "path")
+            handler.path = "/?" + urllib.parse.urlencode({name: str(self.input) for name in names}) if names else re.sub("^(?!/)", "/", str(self.input))
 
     def call(self, fn):
         try:

@@ -277,7 +277,7 @@ class Run {
       throw (status, message) { throw Object.assign(new Error(message || `status ${status}`), { status }) },
       assert (ok, status, message) { if (!ok) this.throw(status, message) },
       redirect: to => { run.outcome.sent.push({ how: 'redirect', args: [to] }) },
-      set () {}, attachment () {}, type: ''
+      set: (...args) => { res.set(...args) }, attachment () {}, type: ''
     }
     for (const name of ['json', 'send', 'html', 'text', 'render']) context[name] = (...args) => { run.outcome.sent.push({ how: name, args }); return res }
     return new Proxy(context, {

@@ -192,7 +192,7 @@ def roles(name, run):
         return (lambda *_, **__: run.read("argument"),)
     if name in ("escape_html", "html_escape", "escapeHtml"):
         return (escape,)
-    if name in ("send_response", "send_header", "end_headers", "set_header", "finish"):
+    if name in ("send_response", "send_header", "end_headers", "set_header", "finish", "send_error"):
         return (lambda *_, **__: None,)
     return None
 
