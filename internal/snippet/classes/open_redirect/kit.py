@@ -8,7 +8,7 @@ import unicodedata
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import browser
-from crisol_snippet import Fault, Request, Response
+from crisol_snippet import Fault, HTTPError, Request, Response
 
 site = "app.example"
 page = f"https://{site}/account/login"
@@ -151,8 +151,26 @@ def fakes(run):
     }
 
 
-def modules(name):
-    return False
+class Handler:
+    """tornado's RequestHandler: its methods are roles."""
+
+
+class Web:
+    """aiohttp.web: what isn't a redirect is an error."""
+
+    def __init__(self, run):
+        self.own = {**fakes(run), "Response": Response, "json_response": lambda *_, **__: Response("")}
+
+    def __getattr__(self, name):
+        if name in self.own:
+            return self.own[name]
+        if name.startswith("HTTP"):
+            return lambda text="", **_: HTTPError(400, text)
+        raise AttributeError(name)
+
+
+def lent(module, name, run):
+    return Handler if module.startswith("tornado") and name == "RequestHandler" else None
 
 
 def roles(name, run):
@@ -161,7 +179,9 @@ def roles(name, run):
     if name in ("SERVER_NAME", "LOGIN_REDIRECT_URL") and "config" in run.source:
         return (site if name == "SERVER_NAME" else "/welcome/",)
     if name == "web" and "web.HTTP" in run.source:
-        return (types.SimpleNamespace(**{k: v for k, v in fakes(run).items() if k.startswith("HTTP")}, Response=Response, json_response=lambda *a, **k: Response("")),)
+        return (Web(run),)
+    if name == "tornado":
+        return (types.SimpleNamespace(web=types.SimpleNamespace(RequestHandler=Handler)),)
     if name in ("send_header", "set_header", "add_header"):
         return (lambda key, value: run.state["going"].append((by_hand(value), "header")) if key.lower() == "location" else None,)
     if name in ("send_response", "end_headers", "set_status", "finish", "start_response"):
