@@ -24,6 +24,7 @@ var rooms = map[string][]string{
 	"crisol/internal/syntax":              {},
 	"crisol/internal/linear":              {"crisol"},
 	"crisol/internal/evaluate":            {"crisol", "crisol/internal/certify", "crisol/internal/random"},
+	"crisol/internal/evaluate/report":     {"crisol/internal/certify", "crisol/internal/evaluate"},
 	"crisol/internal/calibrate":           {"crisol"},
 	"crisol/internal/sklearntest":         {}, // for tests
 	"crisol/internal/forest":              {"crisol", "crisol/internal/random"},
@@ -79,6 +80,7 @@ var pure = []string{
 	"crisol/internal/calibrate",
 	"crisol/internal/certify",
 	"crisol/internal/evaluate",
+	"crisol/internal/evaluate/report",
 	"crisol/internal/forest",
 	"crisol/internal/linear",
 	"crisol/internal/policy",
