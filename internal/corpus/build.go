@@ -120,15 +120,14 @@ func (t *Tally) Add(other Tally) {
 // its error tells of scenarios that gave none. The error says that the build could not begin or go on.
 func Build(ctx context.Context, list []*scenario.Scenario, o Options) (total Tally, err error) {
 	o.defaults()
-	operators, err := chosen(operatorsOf(o), o.Operators)
-	if err != nil {
+	if _, err := chosen(operatorsOf(o, nil), o.Operators); err != nil {
 		return Tally{}, err
 	}
 	out, err := openFile(o.Out, o.Resume)
 	if err != nil {
 		return Tally{}, err
 	}
-	b := &build{Options: o, out: out, operators: operators}
+	b := &build{Options: o, out: out}
 	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, o.Workers))
 	for _, s := range list {
@@ -168,7 +167,7 @@ func (o *Options) defaults() {
 
 // Operators names the operators in the order of their turns.
 func Operators() (names []string) {
-	for _, op := range operatorsOf(Options{}) {
+	for _, op := range operatorsOf(Options{}, nil) {
 		names = append(names, op.name)
 	}
 	return names
@@ -191,8 +190,7 @@ func chosen(all []operator, names []string) ([]operator, error) {
 // build is a build under way.
 type build struct {
 	Options
-	out       *file
-	operators []operator
+	out *file
 
 	mu sync.Mutex // puts events in a row, and guards the total
 }
@@ -236,7 +234,11 @@ type queue struct {
 // rounds gives each operator its turn until they have nothing left or there are enough candidates.
 func (w *work) rounds(ctx context.Context) error {
 	var queues []*queue
-	for _, op := range w.operators {
+	operators, err := chosen(operatorsOf(w.Options, w.subject), w.Operators)
+	if err != nil {
+		return err
+	}
+	for _, op := range operators {
 		next, stop := iter.Pull(op.propose(ctx, w.subject, w.verdict))
 		defer stop()
 		queues = append(queues, &queue{operator: op, next: next})
@@ -289,7 +291,7 @@ func (w *work) verdict(p proposal) crisol.Verdict {
 // candidate tries a proposal, unless it is known. done says that it is a candidate.
 func (w *work) candidate(ctx context.Context, operator string, p proposal) (done bool, err error) {
 	patch := p.patch(w.subject)
-	if len(patch.Files) == 0 || !parses(w.subject.base, p.after) {
+	if len(patch.Files) == 0 {
 		return false, nil
 	}
 	c := w.describe(operator, p, patch)
@@ -297,6 +299,9 @@ func (w *work) candidate(ctx context.Context, operator string, p proposal) (done
 		return false, nil
 	}
 	w.seen[c.ID] = true
+	if !parses(w.subject.base, p.after) {
+		return false, nil
+	}
 	if v, known := w.out.verdict(c.ID); known {
 		w.tally.count(v, true)
 		return true, nil
@@ -316,11 +321,10 @@ func (w *work) candidate(ctx context.Context, operator string, p proposal) (done
 	return true, nil
 }
 
-// parses says whether the brackets of every edited file match, so far as they did before.
+// parses says whether every edited file still does.
 func parses(before, after sources) bool {
 	for name, text := range after {
-		l := mutate.LanguageOf(name)
-		if !mutate.Balanced(l, text) && (before[name] == "" || mutate.Balanced(l, before[name])) {
+		if !mutate.Parses(name, before[name], text) {
 			return false
 		}
 	}

@@ -1,15 +1,159 @@
 package corpus
 
-// operatorsOf lists the operators in the order of their turns. The first two come before the others because what they
-// show, the fix and its minimal part, is what the others are made from.
-func operatorsOf(o Options) []operator {
-	return []operator{
+import (
+	"context"
+	"hash/fnv"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"crisol/internal/corpus/mutate"
+)
+
+// operatorsOf lists the operators. The first three come first for every scenario, because what they show, the fix and
+// its minimal part, is what the others are made from. The others take their turns in an order of the scenario's own, so
+// that few candidates a scenario still are of all kinds together. For no subject in particular it is the order of the
+// list.
+func operatorsOf(o Options, x *subject) []operator {
+	first := []operator{
 		{"official", 2, official},
 		{"ddmin", mostTests, minimise},
 		{"handwritten", 8, list(handwritten(o.Handwritten))},
+	}
+	rest := []operator{
 		{"dropped_hunk", 1, list(dropped)},
 		{"one_of", 1, list(oneOf)},
 		{"adjacent", 1, adjacent},
 		{"other_vulnerability", 2, others(o.Library)},
+		{"entry_guard", 2, edited(aroundTarget, classGuards(mutate.EntryGuards))},
+		{"sink_guard", 2, edited(aroundTarget, classGuards(mutate.SinkGuards))},
+		{"over_restrictive", 1, edited(onEither, fixed(mutate.Restrictive...))},
+		{"no_meaning", 1, edited(onEither, fixed(mutate.Inert...))},
 	}
+	for _, m := range mutate.Mutants {
+		rest = append(rest, operator{m.Name, 1, edited(onFix, fixed(m))})
+	}
+	for _, m := range mutate.Rewrites {
+		rest = append(rest, operator{m.Name, 1, edited(mostlyOnFix, fixed(m))})
+	}
+	if x != nil {
+		x.shuffle("order", len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	}
+	return append(first, rest...)
+}
+
+func fixed(all ...mutate.Mutator) func(*subject) []mutate.Mutator {
+	return func(*subject) []mutate.Mutator { return all }
+}
+
+func classGuards(make func(weakness string) mutate.Mutator) func(*subject) []mutate.Mutator {
+	return func(x *subject) []mutate.Mutator { return []mutate.Mutator{make(x.Vulnerability.Type)} }
+}
+
+// shuffle permutes n things as the scenario's id and a name determine.
+func (x *subject) shuffle(name string, n int, swap func(i, j int)) {
+	sum := fnv.New64a()
+	_, _ = sum.Write([]byte(x.ID + "\n" + name))
+	rand.New(rand.NewPCG(sum.Sum64(), 1)).Shuffle(n, swap) //nolint:gosec // an order, no secret
+}
+
+// place says which state is edited: the target's or the fix's.
+type place struct {
+	state  sources // the touched files of that state
+	parent string
+	lines  map[string][]int // where edits are wanted
+}
+
+// onFix edits what the fix added.
+func onFix(x *subject) []place {
+	return []place{{x.reduced, "fix", addedLines(x.base, x.reduced)}}
+}
+
+// onTarget edits the vulnerable files around what the fix changes.
+func onTarget(x *subject) []place {
+	state, lines := sources{}, map[string][]int{}
+	for _, e := range editsBetween(x.base, x.reduced) {
+		if text, ok := x.base[e.path]; ok {
+			state[e.path] = text
+			for line := e.at; line < e.at+max(1, e.removed); line++ {
+				lines[e.path] = append(lines[e.path], line)
+			}
+		}
+	}
+	return []place{{state, "target", lines}}
+}
+
+// aroundTarget edits the vulnerable files around what the fix changes, and then anywhere.
+func aroundTarget(x *subject) []place {
+	near := onTarget(x)[0]
+	return []place{near, near, {near.state, "target", nil}}
+}
+
+func onEither(x *subject) []place { return append(onTarget(x), onFix(x)...) }
+
+// mostlyOnFix edits the fix three times as often as the target.
+func mostlyOnFix(x *subject) []place {
+	fix := onFix(x)[0]
+	return append(onTarget(x), fix, fix, fix)
+}
+
+// edited makes an operator's function of mutators: it proposes their edits of the places in turn, each mutator's in an
+// order of the scenario's own. Where the spans give too little, the whole of the touched files follows.
+func edited(places func(*subject) []place, mutators func(*subject) []mutate.Mutator) func(context.Context, *subject, verdicts) iter.Seq[proposal] {
+	return func(_ context.Context, x *subject, _ verdicts) iter.Seq[proposal] {
+		return func(yield func(proposal) bool) {
+			var queues []*edits
+			for k, p := range places(x) {
+				for _, m := range mutators(x) {
+					queues = append(queues, x.edits(p, m, string(rune('a'+k))))
+				}
+			}
+			for wet := true; wet; {
+				wet = false
+				for _, q := range queues {
+					if len(q.left) == 0 {
+						continue
+					}
+					wet = true
+					e := q.left[0]
+					q.left = q.left[1:]
+					after := overlay(q.state, sources{e.path: e.Text()})
+					if !yield(proposal{after: after, parent: q.parent, note: strings.TrimSpace(q.mutator + ": " + e.Note)}) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// edits are those of one mutator on one place that are left.
+type edits struct {
+	place
+	mutator string
+	left    []fileEdit
+}
+
+type fileEdit struct {
+	mutate.Edited
+	path string
+}
+
+func (x *subject) edits(p place, m mutate.Mutator, salt string) *edits {
+	q := &edits{place: p, mutator: m.Name}
+	for _, name := range p.state.names() {
+		if !slices.Contains(x.fix.names(), name) && p.parent == "fix" {
+			continue
+		}
+		s, ok := mutate.Open(name, p.state[name], p.lines[name])
+		if !ok {
+			continue
+		}
+		for _, e := range m.Make(s) {
+			q.left = append(q.left, fileEdit{e, name})
+		}
+	}
+	x.shuffle(m.Name+salt, len(q.left), func(i, j int) { q.left[i], q.left[j] = q.left[j], q.left[i] })
+	return q
 }

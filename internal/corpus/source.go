@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 
 	"crisol"
-	"crisol/internal/corpus/mutate"
+	"crisol/internal/syntax"
 )
 
 // largestSource bounds a source file that candidates touch, in bytes.
@@ -66,7 +66,11 @@ var (
 
 // isSource says whether a path is that of a source file that a program may load.
 func isSource(name string) bool {
-	return mutate.LanguageOf(name) != mutate.Unknown && !notSource.MatchString(name) && !testSource.MatchString(name) && !minified.MatchString(name)
+	switch syntax.Detect(name, nil) {
+	case syntax.Unknown, syntax.TypeScript, syntax.TSX:
+		return false
+	}
+	return !notSource.MatchString(name) && !testSource.MatchString(name) && !minified.MatchString(name)
 }
 
 // ownFiles says which files below dir belong to the package. Only where several packages share a directory is there

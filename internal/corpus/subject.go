@@ -15,6 +15,7 @@ import (
 	"crisol/internal/corpus/mutate"
 	"crisol/internal/diff"
 	"crisol/internal/scenario"
+	"crisol/internal/syntax"
 	"crisol/internal/target"
 )
 
@@ -96,7 +97,7 @@ func (x *subject) scripts() (texts []string) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		if mutate.LanguageOf(name) == mutate.JavaScript || path.Ext(name) == ".yaml" {
+		if syntax.Detect(name, nil) == syntax.JavaScript || path.Ext(name) == ".yaml" {
 			if text, err := fs.ReadFile(x.Files, name); err == nil {
 				texts = append(texts, string(text))
 			}
@@ -222,8 +223,7 @@ func (x *subject) changed(state sources, only map[string]bool) sources {
 
 // codeOnly returns after, with those of its changes undone that touch comments and blanks only.
 func codeOnly(name, before, after string) string {
-	l := mutate.LanguageOf(name)
-	was, is := mutate.Code(l, before), mutate.Code(l, after)
+	was, is := mutate.Code(name, before), mutate.Code(name, after)
 	edits := editsBetween(sources{name: before}, sources{name: after})
 	return applyTo(before, slices.DeleteFunc(edits, func(e edit) bool {
 		return slices.Equal(codeLines(was, e.at, e.removed), codeLines(is, e.newAt, len(e.added)))

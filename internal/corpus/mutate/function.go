@@ -1,0 +1,115 @@
+package mutate
+
+import (
+	"slices"
+	"strings"
+
+	"crisol/internal/syntax"
+)
+
+// param is a parameter of a function.
+type param struct {
+	name string
+	text string // as it is written, with its type
+}
+
+// params lists the parameters of a function.
+func (s *Source) params(f int) (list []param) {
+	parameters := s.tree.Child(f, syntax.FieldParameters)
+	if parameters < 0 {
+		parameters = s.tree.ChildOf(f, syntax.Parameters)
+	}
+	if parameters < 0 {
+		return nil
+	}
+	if s.tree.Nodes[parameters].Role == syntax.Identifier { // an arrow function of one
+		return []param{{s.tree.Text(parameters), s.tree.Text(parameters)}}
+	}
+	for _, child := range s.tree.NamedChildren(parameters) {
+		name := s.paramName(child)
+		if name == "" || name == "self" || name == "cls" || name == "this" {
+			continue
+		}
+		list = append(list, param{name, s.tree.Text(child)})
+	}
+	return list
+}
+
+// paramName is the name of a parameter; "" for a pattern that has several.
+func (s *Source) paramName(i int) string {
+	if s.tree.Nodes[i].Role == syntax.Identifier {
+		return s.tree.Text(i)
+	}
+	if name := s.tree.Child(i, syntax.FieldName, syntax.FieldLeft, syntax.FieldPattern); name >= 0 {
+		if s.tree.Nodes[name].Role == syntax.Identifier {
+			return s.tree.Text(name)
+		}
+		return ""
+	}
+	for k := i; k < s.tree.Next(i); k++ { // C, and a type hint of Python
+		if n := s.tree.Nodes[k]; n.Role == syntax.Identifier && n.Size == 1 && s.tree.Kind(k) == "identifier" {
+			return s.tree.Text(k)
+		}
+	}
+	return ""
+}
+
+// function is one that a fix touches, or that edits are wanted in.
+type function struct {
+	node, body int
+	name       string
+	params     []param
+}
+
+// functions lists the functions with a body that one of the spans lies in or touches, innermost ones first; all, where
+// there are none such.
+func (s *Source) functions() (list []function) {
+	var all []function
+	for _, d := range s.tree.Functions() {
+		if d.Body < 0 || s.tree.Nodes[d.Body].Role != syntax.Block {
+			continue
+		}
+		all = append(all, function{d.Node, d.Body, d.Name, s.params(d.Node)})
+		if slices.ContainsFunc(s.spans, func(p span) bool { return p.start < d.End && d.Start < p.end }) {
+			list = append(list, all[len(all)-1])
+		}
+	}
+	if len(list) == 0 {
+		list = all
+	}
+	slices.Reverse(list)
+	return list
+}
+
+// enter puts statements at the start of a function's body.
+func (s *Source) enter(f function, code string) replacement {
+	children := s.tree.NamedChildren(f.body)
+	if s.Lang == syntax.Python {
+		first := f.body
+		if len(children) > 0 {
+			first = children[0]
+			if s.tree.Nodes[first].Role == syntax.Statement && len(children) > 1 && strings.HasPrefix(strings.TrimLeft(s.tree.Text(first), "rRuU"), `"""`) {
+				first = children[1]
+			}
+		}
+		at := int(s.tree.Nodes[first].Start)
+		return replacement{at, at, indented(code, s.indent(first)) + "\n" + s.indent(first)}
+	}
+	at := int(s.tree.Nodes[f.body].Start) + 1
+	inner := s.indent(f.node) + "  "
+	if len(children) > 0 {
+		inner = s.indent(children[0])
+		if first := children[0]; s.Text[at:s.tree.Nodes[first].Start] != "" && isDirective(s.tree.Text(first)) {
+			at = int(s.tree.Nodes[first].End)
+		}
+	}
+	return replacement{at, at, "\n" + inner + indented(code, inner)}
+}
+
+// isDirective says whether a statement is "use strict" or the like, which must come first.
+func isDirective(text string) bool {
+	return strings.HasPrefix(text, `"use `) || strings.HasPrefix(text, `'use `)
+}
+
+// indented puts white space before every line but the first.
+func indented(code, with string) string { return strings.ReplaceAll(code, "\n", "\n"+with) }
