@@ -108,6 +108,9 @@ type grammar struct {
 	fields   []Field
 }
 
+// initialise makes the C library ready.
+var initialise = sync.OnceFunc(ready)
+
 var grammars = [languages]func() *grammar{
 	JavaScript: load(javascript.Language),
 	TypeScript: load(typescript.LanguageTypescript),
@@ -123,6 +126,7 @@ var grammars = [languages]func() *grammar{
 
 func load(language func() unsafe.Pointer) func() *grammar {
 	return sync.OnceValue(func() *grammar {
+		initialise()
 		g := &grammar{language: language()}
 		g.kinds, g.fields = tables(g.language)
 		g.roles = make([]Role, len(g.kinds))

@@ -31,7 +31,7 @@ type Limits struct {
 	Bytes    int           // of the text
 	Steps    int           // hundreds of operations of the parser: the bound that is the same on every machine
 	Nodes    int           // of the tree
-	Duration time.Duration // a net below Steps: what it cuts off depends on the machine
+	Duration time.Duration // of CPU, a net below Steps: what it cuts off depends on the machine
 }
 
 // DefaultLimits read a file of several thousand lines and give up on most minified bundles.
@@ -65,27 +65,34 @@ func Parse(ctx context.Context, lang Language, source []byte, limits Limits) (*T
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := parse(g, source, nil, nil, limits)
+	parsed, left, err := parse(g, source, nil, nil, limits)
 	if err != nil {
 		return nil, err
 	}
 	defer C.syntax_free(parsed)
-	return flatten(parsed, lang, g, source, limits)
+	tree, err := flatten(parsed, lang, g, source, limits)
+	if err != nil {
+		return nil, err
+	}
+	tree.Steps = limits.Steps - left
+	return tree, nil
 }
 
 // ParseBoth reads a text before and after a change. The second takes over what it can of the first, so that it costs
-// about as much as the change is long.
+// about as much as the change is long. The limit on steps is for both together.
 func ParseBoth(ctx context.Context, lang Language, before, after []byte, limits Limits) (old, changed *Tree, err error) {
 	g, limits, err := prepare(ctx, lang, limits, before, after)
 	if err != nil {
 		return nil, nil, err
 	}
-	first, err := parse(g, before, nil, nil, limits)
+	first, left, err := parse(g, before, nil, nil, limits)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer C.syntax_free(first)
-	second, err := parse(g, after, first, difference(before, after), limits)
+	taken := limits.Steps - left
+	limits.Steps = left
+	second, left, err := parse(g, after, first, difference(before, after), limits)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -96,6 +103,7 @@ func ParseBoth(ctx context.Context, lang Language, before, after []byte, limits 
 	if changed, err = flatten(second, lang, g, after, limits); err != nil {
 		return nil, nil, err
 	}
+	old.Steps, changed.Steps = taken, limits.Steps-left
 	return old, changed, nil
 }
 
@@ -118,7 +126,7 @@ func prepare(ctx context.Context, lang Language, limits Limits, sources ...[]byt
 	return grammars[lang](), limits, nil
 }
 
-func parse(g *grammar, source []byte, old unsafe.Pointer, edits []edit, limits Limits) (unsafe.Pointer, error) {
+func parse(g *grammar, source []byte, old unsafe.Pointer, edits []edit, limits Limits) (tree unsafe.Pointer, left int, err error) {
 	text := source
 	if len(text) == 0 {
 		text = []byte{0}
@@ -128,11 +136,11 @@ func parse(g *grammar, source []byte, old unsafe.Pointer, edits []edit, limits L
 		first = (*C.syntax_edit)(unsafe.Pointer(&edits[0]))
 	}
 	budget := C.syntax_budget{steps: C.uint64_t(limits.Steps), nanoseconds: C.uint64_t(limits.Duration)}
-	tree := C.syntax_parse(g.language, (*C.char)(unsafe.Pointer(&text[0])), C.uint32_t(len(source)), old, first, C.uint32_t(len(edits)), budget)
+	tree = C.syntax_parse(g.language, (*C.char)(unsafe.Pointer(&text[0])), C.uint32_t(len(source)), old, first, C.uint32_t(len(edits)), &budget)
 	if tree == nil {
-		return nil, ErrLimit
+		return nil, 0, ErrLimit
 	}
-	return tree, nil
+	return tree, int(budget.steps), nil
 }
 
 func flatten(parsed unsafe.Pointer, lang Language, g *grammar, source []byte, limits Limits) (*Tree, error) {
@@ -201,6 +209,8 @@ func advance(from point, text []byte) point {
 	}
 	return point{from.row + uint32(rows), uint32(len(text) - 1 - bytes.LastIndexByte(text, '\n'))}
 }
+
+func ready() { C.syntax_init() }
 
 // tables reads the names of a grammar's kinds and fields.
 func tables(language unsafe.Pointer) (kinds []string, fields []Field) {

@@ -21,15 +21,18 @@ typedef struct {
 } syntax_edit;
 
 typedef struct {
-  uint64_t steps;       // at most this many hundreds of parse operations
-  uint64_t nanoseconds; // at most this long
+  uint64_t steps;       // at most this many hundreds of parse operations; afterwards, how many are left
+  uint64_t nanoseconds; // of the thread's CPU time
 } syntax_budget;
 
 enum { SYNTAX_NAMED = 1, SYNTAX_ERROR = 2, SYNTAX_MISSING = 4, SYNTAX_EXTRA = 8, SYNTAX_HAS_ERROR = 16 };
 
-// The trees are opaque. NULL means that the budget ran out.
+// Called once, before anything else.
+void syntax_init(void);
+
+// The trees are opaque. NULL means that the budget ran out. Parse sets budget->steps to what is left.
 void *syntax_parse(const void *language, const char *source, uint32_t length, void *old, const syntax_edit *edits,
-                   uint32_t edit_count, syntax_budget budget);
+                   uint32_t edit_count, syntax_budget *budget);
 uint32_t syntax_count(void *tree);
 uint32_t syntax_flatten(void *tree, syntax_node *out, uint32_t room);
 void syntax_free(void *tree);

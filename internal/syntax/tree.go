@@ -31,6 +31,7 @@ type Tree struct {
 	Lang    Language
 	Source  []byte
 	Nodes   []Node
+	Steps   int // what parsing took; see Limits
 	grammar *grammar
 }
 
