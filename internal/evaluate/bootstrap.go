@@ -76,9 +76,27 @@ func (v *view) observed(w []float64) []float64 {
 func (b *bootstrap) estimates(column int) map[Metric]Estimate {
 	all := map[Metric]Estimate{}
 	for m, name := range Metrics() {
-		all[name] = interval(b.value[column][m], len(b.draws), func(n int) float64 { return b.draws[n][column][m] })
+		e := interval(b.value[column][m], len(b.draws), func(n int) float64 { return b.draws[n][column][m] })
+		all[name] = e.within(limits(name))
 	}
 	return all
+}
+
+// limits are the values that a figure can have.
+func limits(m Metric) (low, high float64) {
+	switch m {
+	case BrierSkill:
+		return math.Inf(-1), 1
+	case LogLoss:
+		return 0, math.Inf(1)
+	default:
+		return 0, 1
+	}
+}
+
+// within clips the interval; NaN stays.
+func (e Estimate) within(low, high float64) Estimate {
+	return Estimate{e.Value, min(max(e.Low, low), high), min(max(e.High, low), high)}
 }
 
 func (b *bootstrap) differences(column, other int) map[Metric]Estimate {
@@ -93,44 +111,35 @@ func (b *bootstrap) differences(column, other int) map[Metric]Estimate {
 func (b *bootstrap) bins(column int) []Estimate {
 	all := make([]Estimate, Bins)
 	for k := range all {
-		all[k] = interval(b.bin[column][k], len(b.draws), func(n int) float64 { return b.binned[n][column][k] })
+		all[k] = interval(b.bin[column][k], len(b.draws), func(n int) float64 { return b.binned[n][column][k] }).within(0, 1)
 	}
 	return all
 }
 
-// interval is the bias-corrected percentile interval of a value by its resamples. Resamples that can't tell are left out;
-// where most can't, there is no interval. The correction matters most for calibration errors, which resampling itself
-// inflates.
+// interval holds the middle 95 % of a value's resamples, shifted by the bias that resampling shows: the distance of the
+// resamples' median from the value. Without the shift the interval of a calibration error, which every resample inflates,
+// may not even hold the value. Resamples that can't tell are left out; where most can't, there is no interval.
 func interval(value float64, n int, draw func(int) float64) Estimate {
-	none := Estimate{value, math.NaN(), math.NaN()}
 	var draws []float64
-	below := 0.0
 	for k := range n {
-		x := draw(k)
-		if math.IsNaN(x) {
-			continue
-		}
-		draws = append(draws, x)
-		switch {
-		case x < value:
-			below++
-		case x == value:
-			below += 0.5
+		if x := draw(k); !math.IsNaN(x) {
+			draws = append(draws, x)
 		}
 	}
 	if math.IsNaN(value) || 2*len(draws) < n || len(draws) < 2 {
-		return none
+		return Estimate{value, math.NaN(), math.NaN()}
 	}
 	slices.Sort(draws)
-	size := float64(len(draws))
-	bias := quantile(min(max(below, 0.5), size-0.5) / size)
-	const z = 1.959963984540054
-	at := func(z float64) float64 {
-		p := math.Erfc(-(2*bias+z)/math.Sqrt2) / 2
-		return draws[min(max(int(math.Floor(p*size)), 0), len(draws)-1)]
-	}
-	return Estimate{value, at(-z), at(z)}
+	bias := quantile(draws, 0.5) - value
+	return Estimate{value, min(quantile(draws, 0.025)-bias, value), max(quantile(draws, 0.975)-bias, value)}
 }
 
-// quantile of the standard normal distribution.
-func quantile(p float64) float64 { return -math.Sqrt2 * math.Erfcinv(2*p) }
+// quantile interpolates between sorted values (type 7 of Hyndman, Fan, American Statistician 50, 1996).
+func quantile(sorted []float64, p float64) float64 {
+	at := p * float64(len(sorted)-1)
+	k := int(at)
+	if k+1 >= len(sorted) {
+		return sorted[len(sorted)-1]
+	}
+	return sorted[k] + (at-float64(k))*(sorted[k+1]-sorted[k])
+}

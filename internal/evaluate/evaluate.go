@@ -5,8 +5,8 @@
 //
 // Every interval is a cluster bootstrap's: whole groups are drawn with replacement, because rows of one group succeed and
 // fail together, and all models are measured on the same draws, so that differences are paired. Intervals are
-// bias-corrected percentiles (Efron, Tibshirani: An Introduction to the Bootstrap, 1993, 14.3), at 95 %. The same seed
-// gives the same figures, whatever the number of workers.
+// percentiles at 95 %, shifted by the bootstrap's own estimate of bias (Efron, Tibshirani: An Introduction to the
+// Bootstrap, 1993, chapters 10 and 13). The same seed gives the same figures, whatever the number of workers.
 //
 // The package knows nothing of patches or models, and reads and writes nothing; package report renders its figures.
 package evaluate

@@ -60,15 +60,17 @@ func (p *plot) line(class string, points []evaluate.Point) {
 	p.Paths = append(p.Paths, path{class, b.String()})
 }
 
-// grid adds ticks at fifths of both axes, their numbers written with the given verb.
-func (p *plot) grid(verb string) {
+// grid adds ticks at fifths of the X axis and at the given number of steps of the Y axis, written with the given verb.
+func (p *plot) grid(steps int, verb string) {
 	for i := range 6 {
 		v := float64(i) / 5
 		x := number(p.x(v))
 		p.Ticks = append(p.Ticks, tick{x, number(bottom), x, number(bottom + 4), x, number(bottom + 18), "middle", fmt.Sprintf("%.1f", v)})
-		w := p.low + v*(p.high-p.low)
-		y := number(p.y(w))
-		p.Ticks = append(p.Ticks, tick{number(left), y, number(right), y, number(left - 6), number(p.y(w) + 4), "end", fmt.Sprintf(verb, math.Abs(w))})
+	}
+	for i := range steps + 1 {
+		v := p.low + float64(i)/float64(steps)*(p.high-p.low)
+		y := number(p.y(v))
+		p.Ticks = append(p.Ticks, tick{number(left), y, number(right), y, number(left - 6), number(p.y(v) + 4), "end", fmt.Sprintf(verb, math.Abs(v))})
 	}
 }
 
@@ -87,7 +89,7 @@ func (p *plot) legend(r *evaluate.Result, curve func(evaluate.Curves) []evaluate
 func rocPlot(r *evaluate.Result) plot {
 	p := plot{Title: "ROC", X: "false alarms", Y: "fixed patches found", high: 1}
 	p.About = fmt.Sprintf("Receiver operating characteristic; area under the curve of %s.", summary(r, evaluate.AUC))
-	p.grid("%.1f")
+	p.grid(5, "%.1f")
 	p.line("guide", []evaluate.Point{{X: 0, Y: 0}, {X: 1, Y: 1}})
 	p.legend(r, func(c evaluate.Curves) []evaluate.Point { return c.ROC })
 	return p
@@ -104,7 +106,7 @@ func riskPlot(r *evaluate.Result) plot {
 	}
 	p.high = max(math.Ceil(p.high*20)/20, 0.05)
 	p.About = fmt.Sprintf("Risk-coverage curve; area under the curve of %s.", summary(r, evaluate.Area))
-	p.grid("%.2f")
+	p.grid(5, "%.2f")
 	p.legend(r, func(c evaluate.Curves) []evaluate.Point { return c.RiskCoverage })
 	return p
 }
@@ -112,7 +114,7 @@ func riskPlot(r *evaluate.Result) plot {
 func calibrationPlot(f evaluate.Figures) plot {
 	p := plot{Title: "Calibration of " + f.Name, X: "probability given", Y: "share fixed", high: 1}
 	p.About = fmt.Sprintf("Calibration in %d bins of equal weight with 95 %% intervals; expected calibration error %s.", evaluate.Bins, shown(f.Metrics[evaluate.ECE], plain))
-	p.grid("%.1f")
+	p.grid(5, "%.1f")
 	p.line("guide", []evaluate.Point{{X: 0, Y: 0}, {X: 1, Y: 1}})
 	var through []evaluate.Point
 	for _, b := range f.Curves.Calibration {
@@ -136,7 +138,7 @@ func histogramPlot(f evaluate.Figures) plot {
 	}
 	p.high = max(math.Ceil(p.high*20)/20, 0.05)
 	p.low = -p.high
-	p.grid("%.2f")
+	p.grid(4, "%.3f")
 	zero := p.y(0)
 	wide := (right - left) / evaluate.Bars
 	for i, b := range f.Curves.Histogram {
