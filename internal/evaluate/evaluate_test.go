@@ -183,14 +183,14 @@ func TestCertifiedCoverage(t *testing.T) {
 }
 
 func TestCalibration(t *testing.T) {
-	rows, good := draw(2, 2000)
+	rows, good := draw(2, 1000)
 	boast := evaluate.Column{Name: "boastful"}
 	for _, p := range good.Probabilities {
 		boast.Probabilities = append(boast.Probabilities, math.Pow(p, 0.5))
 	}
-	result := run(t, rows, []evaluate.Column{good, boast}, evaluate.Options{Resamples: 300})
+	result := run(t, rows, []evaluate.Column{good, boast}, evaluate.Options{Resamples: 100})
 	a, b := result.Columns[0].Metrics, result.Columns[1].Metrics
-	if a[evaluate.ECE].Value > 0.02 || a[evaluate.RMSCalibration].Value > 0.015 {
+	if a[evaluate.ECE].Value > 0.03 || a[evaluate.RMSCalibration].Value > 0.02 {
 		t.Errorf("a calibrated column has ECE %g, debiased %g", a[evaluate.ECE].Value, a[evaluate.RMSCalibration].Value)
 	}
 	// The mean of sqrt(p) - p over a uniform p is 1/6, the root mean square sqrt(1/30).
@@ -220,16 +220,16 @@ func TestCalibration(t *testing.T) {
 
 // TestIntervalsCover draws many data sets and asks how often the interval has the true AUC, 5/6 for a uniform probability.
 func TestIntervalsCover(t *testing.T) {
-	const runs = 120
+	const runs = 100
 	inside := 0
 	for seed := range uint64(runs) {
 		rows, c := draw(100+seed, 80)
-		o := evaluate.Options{Resamples: 200, Seed: seed}
+		o := evaluate.Options{Resamples: 100, Seed: seed}
 		if e := run(t, rows, []evaluate.Column{c}, o).Columns[0].Metrics[evaluate.AUC]; e.Low <= 5.0/6 && 5.0/6 <= e.High {
 			inside++
 		}
 	}
-	if inside < 104 { // three standard deviations below 95 %, and a little for the small sample
+	if inside < 87 { // three standard deviations below 95 %, and a little for the small sample
 		t.Errorf("%d of %d intervals have the true AUC", inside, runs)
 	}
 }
@@ -242,7 +242,7 @@ func TestDifferencesArePaired(t *testing.T) {
 		noisy.Probabilities = append(noisy.Probabilities, 0.8*p+0.2*r.Float64())
 	}
 	same := evaluate.Column{Name: "same", Probabilities: good.Probabilities}
-	result := run(t, rows, []evaluate.Column{good, noisy, same}, evaluate.Options{Resamples: 400})
+	result := run(t, rows, []evaluate.Column{good, noisy, same}, evaluate.Options{Resamples: 200})
 	d := result.Differences[0].Metrics[evaluate.AUC]
 	a, b := result.Columns[0].Metrics[evaluate.AUC], result.Columns[1].Metrics[evaluate.AUC]
 	if !close(d.Value, a.Value-b.Value) || d.Low <= 0 || d.High-d.Low >= a.High-a.Low {
