@@ -213,6 +213,8 @@ type Validation struct {
 	ResidualRisk         float64 `json:"residual_risk"`
 	ExecutionTimeSeconds float64 `json:"execution_time_seconds"`
 	Reason               string  `json:"reason"`
+	// PolicyReason says in a word why a model did not decide, where one was asked.
+	PolicyReason string `json:"policy_reason,omitempty"`
 
 	Prediction *MLPrediction  `json:"ml_prediction,omitempty"`
 	Wargame    *WargameResult `json:"wargaming_result,omitempty"`

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"slices"
 
 	"crisol"
 	"crisol/internal/forest"
@@ -22,18 +23,23 @@ type stack struct {
 	nested [][]float64
 }
 
-func newStack(ctx context.Context, d Data) (*stack, error) {
-	s := &stack{Data: d, names: append(append([]string(nil), d.Features...), predict.NGramFeature)}
-	s.sparse = make([]linear.Sparse, len(d.Rows))
+// newUnscored is a stack without any score.
+func newUnscored(d Data) *stack {
+	s := &stack{Data: d, names: append(slices.Clone(d.Features), predict.NGramFeature)}
+	s.sparse, s.own = make([]linear.Sparse, len(d.Rows)), make([]float64, len(d.Rows))
 	for i, row := range d.Rows {
 		s.sparse[i] = predict.Sparse(row.NGrams)
 	}
+	return s
+}
+
+func newStack(ctx context.Context, d Data) (*stack, error) {
+	s := newUnscored(d)
 	var err error
 	if s.grams, err = s.fit(-1, -1); err != nil {
 		return nil, err
 	}
 	n := d.folds()
-	s.own = make([]float64, len(d.Rows))
 	s.nested = make([][]float64, n)
 	for f := range n {
 		s.nested[f] = make([]float64, len(d.Rows))
@@ -101,8 +107,9 @@ func (s *stack) fit(f, g int) (*linear.Model, error) {
 }
 
 // row is what the trees read of row i, with the score of its n-grams.
-func (s *stack) row(i int, grams float64) []float64 {
-	vector := s.Rows[i].Vector
+func (s *stack) row(i int, grams float64) []float64 { return extended(s.Rows[i].Vector, grams) }
+
+func extended(vector []float64, grams float64) []float64 {
 	row := make([]float64, len(vector)+1)
 	copy(row, vector)
 	row[len(vector)] = grams

@@ -39,6 +39,9 @@ type Library interface {
 type Flow struct {
 	Arena   Arena
 	Library Library
+	// Static and Predictor serve MLFirst; nil decide nothing.
+	Static    Static
+	Predictor Predictor
 	// Timeout bounds one trial; 0 is DefaultTimeout.
 	Timeout time.Duration
 	Now     func() time.Time
@@ -51,6 +54,8 @@ const DefaultTimeout = 15 * time.Minute
 type Order struct {
 	wargame.Order
 	MinAssurance crisol.Assurance
+	// Threshold is the confidence that the caller wants of a model; it can only make the policy more careful.
+	Threshold float64
 	// WatchSelfTest, when set, hears of a self-test that has to be run first.
 	WatchSelfTest func(name string, done bool, c wargame.SelfTestCase)
 }
