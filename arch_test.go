@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"crisol/internal/sklearntest":         {}, // for tests
 	"crisol/internal/forest":              {"crisol", "crisol/internal/random"},
 	"crisol/internal/forest/naive":        {}, // what tests and benchmarks hold forest against
+	"crisol/internal/features":            {"crisol/internal/ambiguity", "crisol/internal/diff", "crisol/internal/syntax"},
 	"crisol/internal/variant":             {"crisol"},
 	"crisol/internal/verdict":             {"crisol"},
 	"crisol/internal/dataset":             {"crisol"},
@@ -80,6 +81,7 @@ var pure = []string{
 	"crisol/internal/calibrate",
 	"crisol/internal/certify",
 	"crisol/internal/evaluate",
+	"crisol/internal/features",
 	"crisol/internal/evaluate/report",
 	"crisol/internal/forest",
 	"crisol/internal/linear",

@@ -1,0 +1,297 @@
+package features
+
+// Version names the meaning of the vector. It changes whenever a number's meaning does: a model serves only vectors of
+// the version that it learnt from.
+const Version = "f1"
+
+// Feature is one number of a vector.
+type Feature struct {
+	Name string
+	// Doc says what the number is, in one line.
+	Doc string
+	// Source is true for a number that needs the source of the touched files: it is NaN when only the patch is at hand.
+	Source bool
+}
+
+// The places of the features in a vector.
+const (
+	classPollution = iota
+	classRedos
+	classCommand
+	classPath
+	classMarkup
+	classQuery
+	classCode
+	classMemory
+	classExchange
+	severity
+	ecosystemNPM
+
+	languageScript
+	languagePython
+	languageNative
+	sourceShare
+	lexicalShare
+	errorsBefore
+	errorsAdded
+
+	fileCount
+	hunkCount
+	linesAdded
+	linesRemoved
+	tokensAdded
+	tokensRemoved
+	churn
+	movedShare
+	remarkShare
+	quiet
+	logShare
+	functionsTouched
+	functionsAdded
+	functionsRemoved
+	conditionsAdded
+	conditionsRemoved
+	conditionsChanged
+	callsAdded
+	callsRemoved
+	exitsAdded
+	exitsRemoved
+	loopsDelta
+	triesAdded
+	assignmentsAdded
+	assignmentsRemoved
+	stringsAdded
+	numbersChanged
+	operatorsChanged
+	namesOnly
+	literalsOnly
+	complexityBefore
+	complexityDelta
+	nestingDelta
+	sizeRatio
+	emptied
+
+	unconditionalExit
+	swallowed
+	sinksRemoved
+	exportsRemoved
+
+	guardsNew
+	guardsRight
+	guardsWrong
+	guardContradiction
+	guardCovers
+	sinkShareNew
+	sinkShareAny
+	guardLate
+	guardOther
+	guardLiteral
+	guardDeny
+	guardAllow
+	guardConstant
+	sinksBefore
+	sinksAfter
+	sinksTouchedShare
+	wrapsSink
+	reassigns
+	transformLate
+	resultUnused
+	inverted
+
+	pollutionNames
+	pollutionNamesPresent
+	pollutionOwn
+	pollutionNullObject
+
+	regexBefore
+	regexAfter
+	regexRemaining
+	regexRemoved
+	regexAnchored
+	regexGlobal
+	regexIgnoreCase
+	replaceOnce
+
+	commandVector
+	commandShell
+	commandQuote
+	commandOption
+
+	pathResolve
+	pathPrefix
+	pathSeparator
+	pathDots
+	pathDecode
+	pathNull
+	pathBase
+
+	escapeCalls
+	escapeCharacters
+	queryParameters
+	safeInterface
+	unsafeRemoved
+	entityFlags
+	hostCheck
+
+	boundsCheck
+	relationChanged
+	sizeChange
+	nullAfterFree
+	overflowCheck
+
+	textNamesPath
+	textNamesFunction
+	textMatch
+	textShare
+
+	typeChecks
+	limitsAdded
+
+	count // how many there are
+)
+
+// Names are the names of the features, in the order of a Vector.
+func Names() []string {
+	out := make([]string, count)
+	for i, f := range table {
+		out[i] = f.Name
+	}
+	return out
+}
+
+// All describes the features, in the order of a Vector.
+func All() []Feature { return append([]Feature(nil), table[:]...) }
+
+var table = [count]Feature{
+	classPollution: {"class_pollution", "1 if the weakness is prototype pollution (CWE-1321, CWE-915)", false},
+	classRedos:     {"class_redos", "1 if it is a slow regular expression or another drain on resources (CWE-1333, CWE-400)", false},
+	classCommand:   {"class_command", "1 if it is command or argument injection (CWE-77, CWE-78, CWE-88)", false},
+	classPath:      {"class_path", "1 if it is path traversal or link following (CWE-22, CWE-59)", false},
+	classMarkup:    {"class_markup", "1 if it is cross-site scripting (CWE-79)", false},
+	classQuery:     {"class_query", "1 if it is injection into a query (CWE-89, CWE-943)", false},
+	classCode:      {"class_code", "1 if it is code or template injection or unsafe deserialisation (CWE-94, CWE-95, CWE-502, CWE-1336)", false},
+	classMemory:    {"class_memory", "1 if it is memory corruption or an arithmetic error that leads to it (CWE-119 to CWE-131, CWE-190, CWE-415, CWE-416, CWE-787)", false},
+	classExchange:  {"class_exchange", "1 if it is XML entities, forged requests, open redirects or uploads (CWE-611, CWE-918, CWE-601, CWE-352, CWE-434)", false},
+	severity:       {"severity", "0 unknown, 1 low, 2 medium, 3 high, 4 critical", false},
+	ecosystemNPM:   {"ecosystem_npm", "1 for npm, 0 for any other", false},
+
+	languageScript: {"language_script", "share of touched files in JavaScript or TypeScript", false},
+	languagePython: {"language_python", "share of touched files in Python", false},
+	languageNative: {"language_native", "share of touched files in C or C++", false},
+	sourceShare:    {"source_share", "share of touched files whose source was at hand and that the patch fits", false},
+	lexicalShare:   {"lexical_share", "share of touched files that were read by the lexer alone: no source, no grammar, or over the limits", false},
+	errorsBefore:   {"errors_before", "files with an error in the tree before the patch", true},
+	errorsAdded:    {"errors_added", "files with an error in the tree after the patch and none before", true},
+
+	fileCount:          {"files", "touched source files", false},
+	hunkCount:          {"hunks", "hunks in them", false},
+	linesAdded:         {"lines_added", "added lines with a token on them", false},
+	linesRemoved:       {"lines_removed", "removed lines with a token on them", false},
+	tokensAdded:        {"tokens_added", "added tokens, by an alignment of each hunk's tokens: comments and white space are none", false},
+	tokensRemoved:      {"tokens_removed", "removed tokens", false},
+	churn:              {"churn", "added tokens as a share of added and removed ones", false},
+	movedShare:         {"moved_share", "share of added tokens that were removed elsewhere in the patch", false},
+	remarkShare:        {"remark_share", "share of changed lines that are blank, or comments throughout", false},
+	quiet:              {"quiet", "1 if no token changes: only comments, white space or version numbers do", false},
+	logShare:           {"log_share", "share of added calls that write a log", false},
+	functionsTouched:   {"functions_touched", "functions, and top levels of files, with a changed token", true},
+	functionsAdded:     {"functions_added", "names of functions that are new in the touched files", true},
+	functionsRemoved:   {"functions_removed", "names of functions that are gone", true},
+	conditionsAdded:    {"conditions_added", "conditions (if, ternary, loop) of which most tokens are added", true},
+	conditionsRemoved:  {"conditions_removed", "conditions of which most tokens are removed", true},
+	conditionsChanged:  {"conditions_changed", "conditions of which fewer tokens are added", true},
+	callsAdded:         {"calls_added", "names that are called oftener after the patch, summed", false},
+	callsRemoved:       {"calls_removed", "names that are called less often, summed", false},
+	exitsAdded:         {"exits_added", "return, throw, raise, break and continue, added minus removed where positive", false},
+	exitsRemoved:       {"exits_removed", "the same, removed minus added where positive", false},
+	loopsDelta:         {"loops_delta", "loops added minus removed", false},
+	triesAdded:         {"tries_added", "try added minus removed", false},
+	assignmentsAdded:   {"assignments_added", "assignments added", false},
+	assignmentsRemoved: {"assignments_removed", "assignments removed", false},
+	stringsAdded:       {"strings_added", "added strings that are nowhere removed", false},
+	numbersChanged:     {"numbers_changed", "numbers, added and removed", false},
+	operatorsChanged:   {"operators_changed", "operators of comparison and logic, added and removed", false},
+	namesOnly:          {"names_only", "1 if every changed token is a name, and as many are added as removed", false},
+	literalsOnly:       {"literals_only", "1 if every changed token is a string, a number or a regular expression", false},
+	complexityBefore:   {"complexity_before", "branches of the touched functions before the patch", true},
+	complexityDelta:    {"complexity_delta", "branches added minus removed", false},
+	nestingDelta:       {"nesting_delta", "deepest nesting of blocks in the touched functions, after minus before", true},
+	sizeRatio:          {"size_ratio", "tokens of the touched functions after the patch as a multiple of those before", true},
+	emptied:            {"emptied", "share of touched functions that lost two thirds of their tokens", true},
+
+	unconditionalExit: {"unconditional_exit", "added return or throw that stands in a function's own block before other statements", true},
+	swallowed:         {"swallowed", "added handlers of errors that neither throw nor call anything", true},
+	sinksRemoved:      {"sinks_removed", "dangerous operations of the vulnerability's kind that are gone, minus those that are new, where positive", true},
+	exportsRemoved:    {"exports_removed", "export and public names removed minus added, where positive", false},
+
+	guardsNew:          {"guards_new", "new or changed conditions that decide whether code is left or entered", true},
+	guardsRight:        {"guards_right", "tests in them that let pass what is allowed or stop what is denied", true},
+	guardsWrong:        {"guards_wrong", "tests in them that stop what is allowed or let pass what is denied", true},
+	guardContradiction: {"guard_contradiction", "new conditions that one value would have to equal two constants for, or differ from either", true},
+	guardCovers:        {"guard_covers", "1 if a new condition that tests a variable of a dangerous operation decides whether it runs", true},
+	sinkShareNew:       {"sink_share_new", "share of dangerous operations in the touched functions that new conditions or new calls on their variables protect", true},
+	sinkShareAny:       {"sink_share_any", "share of them that any such condition or call protects, new or old", true},
+	guardLate:          {"guard_late", "new conditions on a dangerous operation's variables that stand after it", true},
+	guardOther:         {"guard_other", "new conditions that decide whether a dangerous operation runs and test none of its variables", true},
+	guardLiteral:       {"guard_literal", "new comparisons with a long or numeric constant that isn't known as dangerous: perhaps one exploit's", true},
+	guardDeny:          {"guard_deny", "new tests that look for what is bad: known dangerous constants, lists and names of denial", true},
+	guardAllow:         {"guard_allow", "new tests that ask for what is good: own properties, prefixes, types, anchored expressions, lists of permission", true},
+	guardConstant:      {"guard_constant", "new conditions that hold a constant for true or false", true},
+	sinksBefore:        {"sinks_before", "dangerous operations of the vulnerability's kind in the touched functions before the patch", true},
+	sinksAfter:         {"sinks_after", "the same after the patch", true},
+	sinksTouchedShare:  {"sinks_touched_share", "share of the names of dangerous operations in the touched files that lie in the touched functions", true},
+	wrapsSink:          {"wraps_sink", "new calls inside a dangerous operation, around a value that it had", true},
+	reassigns:          {"reassigns", "variables of a dangerous operation that a new call gives a value before it", true},
+	transformLate:      {"transform_late", "variables of a dangerous operation that a new call gives a value after it", true},
+	resultUnused:       {"result_unused", "new calls that clean or escape and whose result nobody takes", true},
+	inverted:           {"inverted", "conditions that differ only by a negation or by one operator of comparison or logic", true},
+
+	pollutionNames:        {"pollution_names", "how many of __proto__, constructor and prototype are added", false},
+	pollutionNamesPresent: {"pollution_names_present", "how many of them the touched code holds after the patch", false},
+	pollutionOwn:          {"pollution_own", "added tests of own properties (hasOwnProperty, hasOwn, keys)", false},
+	pollutionNullObject:   {"pollution_null_object", "added objects without a prototype: Object.create(null), Map, Set, freeze", false},
+
+	regexBefore:     {"regex_before", "worst ambiguity of a removed regular expression: 0 none, 1 slow by starting again at each character, 2 polynomial, 3 exponential", false},
+	regexAfter:      {"regex_after", "worst ambiguity of an added one", false},
+	regexRemaining:  {"regex_remaining", "worst ambiguity of those in the touched code that stay", false},
+	regexRemoved:    {"regex_removed", "regular expressions removed minus added", false},
+	regexAnchored:   {"regex_anchored", "share of added regular expressions that are anchored at both ends; 0 without any", false},
+	regexGlobal:     {"regex_global", "global flags of regular expressions, added minus removed", false},
+	regexIgnoreCase: {"regex_ignore_case", "case-insensitive flags and folding calls, added minus removed", false},
+	replaceOnce:     {"replace_once", "added replacements of a string or without a global flag, which change the first occurrence only", false},
+
+	commandVector: {"command_vector", "calls that pass arguments as a list (execFile, spawn), added minus removed", false},
+	commandShell:  {"command_shell", "calls and options that use a shell, added minus removed", false},
+	commandQuote:  {"command_quote", "added calls that quote for a shell", false},
+	commandOption: {"command_option", "added strings - or --, which keep values from being options", false},
+
+	pathResolve:   {"path_resolve", "added calls that make a path canonical (resolve, normalize, realpath)", false},
+	pathPrefix:    {"path_prefix", "added tests of a prefix or of a relation of paths", false},
+	pathSeparator: {"path_separator", "1 if such a test comes with a separator (path.sep, '/')", false},
+	pathDots:      {"path_dots", "added strings and regular expressions with two dots", false},
+	pathDecode:    {"path_decode", "added calls that decode a URL's percent signs", false},
+	pathNull:      {"path_null", "added tests of a zero byte", false},
+	pathBase:      {"path_base", "added calls that keep a path's last part alone", false},
+
+	escapeCalls:      {"escape_calls", "added calls that escape, encode or sanitise", false},
+	escapeCharacters: {"escape_characters", "how many of & < > \" ' are spelled as entities in what is added", false},
+	queryParameters:  {"query_parameters", "placeholders and calls that bind, added minus removed", false},
+	safeInterface:    {"safe_interface", "interfaces that are safe by design (safe_load, JSON.parse, textContent), added minus removed", false},
+	unsafeRemoved:    {"unsafe_removed", "interfaces that run or trust their input (eval, unserialize, innerHTML), removed minus added", false},
+	entityFlags:      {"entity_flags", "added options that keep a parser from external entities and documents", false},
+	hostCheck:        {"host_check", "added parts of a URL (host, origin, protocol, URL) that are looked at", false},
+
+	boundsCheck:     {"bounds_check", "added comparisons by < <= > >=", false},
+	relationChanged: {"relation_changed", "1 if comparisons by < <= > >= are swapped for others, or constants 1 are added or removed", false},
+	sizeChange:      {"size_change", "changed tokens in sizes and calls that reserve or copy memory", false},
+	nullAfterFree:   {"null_after_free", "added assignments of NULL, and releases of memory added or removed", false},
+	overflowCheck:   {"overflow_check", "added limits of integer types and checked arithmetic", false},
+
+	textNamesPath:     {"text_names_path", "1 if the vulnerability's text names a touched file", false},
+	textNamesFunction: {"text_names_function", "1 if it names a touched function", false},
+	textMatch:         {"text_match", "BM25 of the touched code's words for the words of the vulnerability's text; a word's weight is by its form", false},
+	textShare:         {"text_share", "share of changed tokens in functions or files that the text names", true},
+
+	typeChecks:  {"type_checks", "added tests and conversions of type (typeof, isArray, isinstance, String)", false},
+	limitsAdded: {"limits_added", "added comparisons of a length, size, count or depth", false},
+}
