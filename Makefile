@@ -41,8 +41,9 @@ lint: $(LINT) ## gofmt and golangci-lint
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt: $$out"; exit 1; fi
 	$(LINT) run ./...
 
-bench: deps build ## Measure: two-phase overhead, each runtime's cost, trials a minute
+bench: deps build ## Measure: two-phase overhead, each runtime's cost, trials a minute, models beside scikit-learn
 	go run ./bench -crisol $(BIN)/crisol
+	go run ./bench/model
 
 SHARD ?=
 scenarios: deps build ## Self-test the whole library, or SHARD=K/N of it; what was interrupted goes on

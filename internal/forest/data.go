@@ -180,7 +180,7 @@ func distinct(values []weighed) []weighed {
 
 // halfway returns a threshold t between two values, a <= t < b, as exactly as float32 allows.
 func halfway(a, b float32) float32 {
-	t := float32((float64(a) + float64(b)) / 2)
+	t := float32((float64(a)+float64(b))/2) + 0 // not -0
 	if t >= b {
 		return a
 	}

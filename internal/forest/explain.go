@@ -70,18 +70,20 @@ type way struct {
 	share  float64 // z: the product of the shares along its splits
 	passed bool    // o: the row passes all of them
 	factor lanes   // of the path's product, at each point
+	less   lanes   // 1/factor, which takes it out
 }
 
 // unasked is of a feature that the path hasn't asked for: it has no part in the product.
-var unasked = way{share: 1, passed: true, factor: ones}
+var unasked = way{share: 1, passed: true, factor: ones, less: ones}
 
 func (w *way) follow(share float64, passed bool) (next way) {
 	next.share, next.passed = w.share*share, w.passed && passed
 	for k, t := range gauss.points {
-		next.factor[k] = next.share * (1 - t)
+		factor := next.share * (1 - t)
 		if next.passed {
-			next.factor[k] += t
+			factor += t
 		}
+		next.factor[k], next.less[k] = factor, 1/factor
 	}
 	return next
 }
@@ -97,7 +99,7 @@ func (w *way) given() float64 {
 // explainer is the explanation of one row.
 type explainer struct {
 	m             *Model
-	row           [slots]float32
+	row           table
 	ways          []way // by feature
 	contributions []float64
 }
@@ -106,30 +108,30 @@ type explainer struct {
 // its leaves of the leaf's product times its value times the rule's weights.
 func (x *explainer) walk(at uint32, product *lanes) (sum lanes) {
 	n := x.m.nodes[at]
-	if n.slot == 0 {
+	if n.slot() == 0 {
 		for k := range sum {
-			sum[k] = product[k] * float64(n.value) * gauss.weights[k]
+			sum[k] = product[k] * float64(n.value()) * gauss.weights[k]
 		}
 		return sum
 	}
-	feature := n.slot/2 - 1
+	feature := n.slot()/2 - 1
 	before := x.ways[feature]
-	left, taken := uint32(n.child), n.next(&x.row)
+	left, taken := n.child(), n.next(&x.row)
 	shares := [2]float64{float64(x.m.shares[at]), 1 - float64(x.m.shares[at])}
 	for side, share := range shares {
 		child := left + uint32(side)
 		after := before.follow(share, child == taken)
 		var below lanes
 		for k := range below {
-			below[k] = product[k] / before.factor[k] * after.factor[k]
+			below[k] = product[k] * before.less[k] * after.factor[k]
 		}
 		x.ways[feature] = after
 		below = x.walk(at+child, &below)
 		// What the splits above of the same feature counted for these leaves holds no longer: the feature's whole way counts.
 		now, was := 0.0, 0.0
 		for k, s := range below {
-			now += s / after.factor[k]
-			was += s / before.factor[k]
+			now += s * after.less[k]
+			was += s * before.less[k]
 			sum[k] += s
 		}
 		x.contributions[feature] += after.given()*now - before.given()*was

@@ -49,22 +49,45 @@ func (k Kind) String() string {
 // and 2f+3. They differ where the value is missing, which is how a node chooses the side of a missing value.
 const slots = 2 * (MaxFeatures + 1)
 
-// node is a split or a leaf, 8 bytes. A split sends a row to its left child where the slot holds at most value, else to
-// the right child, which follows the left one. A leaf is its own left child, and its slot holds -Inf: walking on from it
-// stays there, so that a walk needs no test for leaves.
-type node struct {
-	value float32 // a split's threshold, a leaf's value
-	slot  uint16  // 0 for a leaf; 2f+2 sends a missing feature f to the left, 2f+3 to the right
-	child uint16  // distance to the left child; 0 for a leaf
+// table is a row laid out by slots, as keys.
+type table [slots]int32
+
+// node is a split or a leaf in 8 bytes, which take one load. The low 32 bits are a split's threshold as a key or a leaf's
+// value as float32, then 16 bits are the slot that a split asks for, 0 in a leaf, and 16 bits the distance to the left
+// child, 0 in a leaf. The right child follows the left one. A row goes left where its slot holds at most the threshold.
+// A leaf's slot holds the least key, so that a leaf is its own next node and a walk needs no test for leaves.
+type node uint64
+
+func leaf(value float32) node { return node(math.Float32bits(value)) }
+
+func fork(threshold float32, slot uint16) node {
+	return node(uint32(key(threshold))) | node(slot)<<32
 }
 
+func (n node) threshold() int32  { return int32(uint32(n)) }
+func (n node) value() float32    { return math.Float32frombits(uint32(n)) }
+func (n node) slot() uint16      { return uint16(n >> 32) }
+func (n node) child() uint32     { return uint32(n >> 48) }
+func (n node) to(by uint16) node { return n | node(by)<<48 }
+
 // next returns the distance from n to the child that a row goes to. The compiler makes it without a branch.
-func (n node) next(row *[slots]float32) uint32 {
+func (n node) next(row *table) uint32 {
 	var right uint32
-	if row[n.slot%slots] > n.value {
+	if row[n.slot()%slots] > n.threshold() {
 		right = 1
 	}
-	return uint32(n.child) + right
+	return n.child() + right
+}
+
+// key maps a float32 to an integer of the same order, as integers compare faster. It is its own inverse but for -0, which
+// becomes 0, and for NaN, which has no order.
+func key(x float32) int32 {
+	b := int32(math.Float32bits(x + 0)) // -0 + 0 is 0
+	return b ^ (b >> 31 & math.MaxInt32)
+}
+
+func unkey(k int32) float32 {
+	return math.Float32frombits(uint32(k ^ (k >> 31 & math.MaxInt32)))
 }
 
 // Model is a trained ensemble. It doesn't change, and may be asked by many at once. Train, Boost and Decode make it.
@@ -74,7 +97,7 @@ type Model struct {
 	names      []string
 	base       float32 // what the trees' sum begins with, in log-odds; 0 for a random forest
 
-	nodes  []node
+	nodes  []node    // of each tree together; see lay
 	shares []float32 // for each split the share of its training weight that went left; 0 for leaves
 	trees  []tree
 	mean   float64 // the expected output over the training weights, where Explain begins
@@ -117,12 +140,12 @@ func (m *Model) Output(row []float64) (float64, error) {
 	if len(row) != len(m.names) {
 		return math.NaN(), crisol.Errorf(crisol.KindInput, "predict: the row has %d features, the model has %d", len(row), len(m.names))
 	}
-	var table [slots]float32
-	spread(row, &table)
-	return m.output(&table), nil
+	var t table
+	spread(row, &t)
+	return m.output(&t), nil
 }
 
-func (m *Model) output(row *[slots]float32) float64 {
+func (m *Model) output(row *table) float64 {
 	sum := float64(m.base) + m.sum(row)
 	if m.kind == RandomForest {
 		sum /= float64(len(m.trees))
@@ -132,7 +155,7 @@ func (m *Model) output(row *[slots]float32) float64 {
 
 // sum adds the trees' values. Eight trees are walked at once: a walk waits for memory at every step, and eight waits
 // overlap.
-func (m *Model) sum(row *[slots]float32) (total float64) {
+func (m *Model) sum(row *table) (total float64) {
 	nodes, trees := m.nodes, m.trees
 	for ; len(trees) >= 8; trees = trees[8:] {
 		depth := uint32(0)
@@ -152,19 +175,19 @@ func (m *Model) sum(row *[slots]float32) (total float64) {
 			h += nodes[h].next(row)
 		}
 		for _, leaf := range [8]uint32{a, b, c, d, e, f, g, h} {
-			total += float64(nodes[leaf].value)
+			total += float64(nodes[leaf].value())
 		}
 	}
 	for _, t := range trees {
-		total += float64(nodes[m.leaf(t, row)].value)
+		total += float64(nodes[m.leaf(t, row)].value())
 	}
 	return total
 }
 
 // leaf returns the leaf in which a row ends.
-func (m *Model) leaf(t tree, row *[slots]float32) uint32 {
+func (m *Model) leaf(t tree, row *table) uint32 {
 	at := t.root
-	for m.nodes[at].slot != 0 {
+	for m.nodes[at].slot() != 0 {
 		at += m.nodes[at].next(row)
 	}
 	return at
@@ -172,15 +195,15 @@ func (m *Model) leaf(t tree, row *[slots]float32) uint32 {
 
 // spread lays a row out by slots. In a feature's first slot a missing value is less than every threshold, in its
 // second slot greater.
-func spread(row []float64, table *[slots]float32) {
-	table[0] = float32(math.Inf(-1))
+func spread(row []float64, t *table) {
+	t[0] = math.MinInt32
 	for f, wide := range row {
-		low := narrow(wide)
+		low := key(narrow(wide))
 		high := low
 		if wide != wide {
-			low, high = float32(math.Inf(-1)), float32(math.Inf(1))
+			low, high = math.MinInt32, math.MaxInt32
 		}
-		table[(2*f+2)%slots], table[(2*f+3)%slots] = low, high
+		t[(2*f+2)%slots], t[(2*f+3)%slots] = low, high
 	}
 }
 

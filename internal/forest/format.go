@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
+	"slices"
 	"unicode/utf8"
 
 	"crisol"
@@ -24,66 +25,48 @@ import (
 //	feature set   uint8 length, and so many bytes of UTF-8
 //	names         for each feature as above
 //	sizes         for each tree uint16: its nodes
-//	slots         for each node uint16
-//	values        for each node float32
-//	shares        for each split float32
+//	slots         for each node uint16: 0 in a leaf; 2f+2 sends a missing feature f to the left, 2f+3 to the right
+//	values        for each node float32: a split's threshold, a leaf's value
+//	shares        for each split float32, of its training weight that went left
 //	checksum      SHA-256 of all that is before it
 //
 // A tree's nodes lie level by level. The k-th split's children are nodes 2k+1 and 2k+2 of its tree, so a child needs no
 // number of its own, and no file can hold a cycle.
 const (
 	magic      = "\x8bcrisolF"
-	version    = 1
+	version    = 1 // below 256
 	headerSize = len(magic) + 2 + 2 + 8 + 4 + 2 + 2 + 4 + 4
 	maxName    = 255
 )
 
 // Encode returns the model's bytes, the same for the same model.
 func (m *Model) Encode() []byte {
-	splits := 0
-	for _, n := range m.nodes {
-		if n.slot != 0 {
-			splits++
+	var sizes, slots, values, shares []byte
+	for i := range m.trees {
+		t := m.timber(i)
+		sizes = binary.LittleEndian.AppendUint16(sizes, uint16(len(t.slots)))
+		for n, slot := range t.slots {
+			slots = binary.LittleEndian.AppendUint16(slots, slot)
+			values = binary.LittleEndian.AppendUint32(values, math.Float32bits(t.values[n]))
+			if slot != 0 {
+				shares = binary.LittleEndian.AppendUint32(shares, math.Float32bits(t.shares[n]))
+			}
 		}
 	}
-	var b []byte
-	b = append(b, magic...)
-	b = binary.LittleEndian.AppendUint16(b, version)
-	b = append(b, byte(m.kind), 0)
+	b := append([]byte(magic), version, 0, byte(m.kind), 0)
 	b = binary.LittleEndian.AppendUint64(b, 0) // the size, once it is known
 	b = binary.LittleEndian.AppendUint32(b, math.Float32bits(m.base))
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(m.names)))
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(m.trees)))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(m.nodes)))
-	b = binary.LittleEndian.AppendUint32(b, uint32(splits))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(shares)/4))
 	for _, text := range append([]string{m.featureSet}, m.names...) {
 		b = append(append(b, byte(len(text))), text...)
 	}
-	for i := range m.trees {
-		b = binary.LittleEndian.AppendUint16(b, uint16(m.end(i)-m.trees[i].root))
-	}
-	for _, n := range m.nodes {
-		b = binary.LittleEndian.AppendUint16(b, n.slot)
-	}
-	for _, n := range m.nodes {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(n.value))
-	}
-	for i, n := range m.nodes {
-		if n.slot != 0 {
-			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(m.shares[i]))
-		}
-	}
+	b = slices.Concat(b, sizes, slots, values, shares)
 	binary.LittleEndian.PutUint64(b[len(magic)+4:], uint64(len(b)+sha256.Size))
 	sum := sha256.Sum256(b)
 	return append(b, sum[:]...)
-}
-
-// end returns the place after the tree's last node.
-func (m *Model) end(tree int) uint32 {
-	if tree+1 < len(m.trees) {
-		return m.trees[tree+1].root
-	}
-	return uint32(len(m.nodes))
 }
 
 // Decode makes a model of its bytes. It accepts exactly what Encode writes: anything else is an error of KindInput that
@@ -177,10 +160,10 @@ func (m *Model) readTrees(r *reader, trees, nodes, splits int) error {
 	}
 	slotsOf := reader{data: r.take(2 * nodes)}
 	values := reader{data: r.take(4 * nodes)}
-	m.nodes, m.shares = make([]node, 0, nodes), make([]float32, 0, nodes)
+	m.nodes, m.shares, m.trees = make([]node, 0, nodes), make([]float32, 0, nodes), make([]tree, 0, trees)
 	for i, size := range sizes {
 		t, err := m.readTree(size, &slotsOf, &values, r)
-		if err == nil && depth(t.nodes) > MaxDepth {
+		if err == nil && t.depth() > MaxDepth {
 			err = crisol.Errorf(crisol.KindInput, "deeper than %d", MaxDepth)
 		}
 		if err != nil {
@@ -198,36 +181,34 @@ func (m *Model) readTrees(r *reader, trees, nodes, splits int) error {
 // readTree reads one tree, and checks that it is one: that every split's children lie behind it, and that every node but
 // the root is a child.
 func (m *Model) readTree(size int, slotsOf, values, shares *reader) (timber, error) {
-	t := timber{make([]node, size), make([]float32, size)}
-	splits := 0
-	for i := range t.nodes {
-		n := node{value: values.float32(), slot: slotsOf.uint16()}
-		if !finite(n.value) {
-			return t, crisol.Errorf(crisol.KindInput, "node %d has value %g", i, n.value)
+	t := newTimber(size)
+	child := 1
+	for i := range size {
+		slot, value := slotsOf.uint16(), values.float32()
+		t.slots[i], t.values[i] = slot, value
+		if !finite(value) {
+			return t, crisol.Errorf(crisol.KindInput, "node %d has value %g", i, value)
 		}
-		if n.slot == 0 {
-			if m.kind == RandomForest && !(n.value >= 0 && n.value <= 1) {
-				return t, crisol.Errorf(crisol.KindInput, "leaf %d has value %g, which is no probability", i, n.value)
+		if slot == 0 {
+			if m.kind == RandomForest && !(value >= 0 && value <= 1) {
+				return t, crisol.Errorf(crisol.KindInput, "leaf %d has value %g, which is no probability", i, value)
 			}
-			t.nodes[i] = n
 			continue
 		}
-		child := 2*splits + 1
-		if n.slot == 1 || int(n.slot)/2 > len(m.names) {
-			return t, crisol.Errorf(crisol.KindInput, "node %d asks for a feature that isn't there (slot %d)", i, n.slot)
-		}
-		if child <= i || child+1 >= size {
+		switch t.shares[i] = shares.float32(); {
+		case slot == 1 || int(slot)/2 > len(m.names):
+			return t, crisol.Errorf(crisol.KindInput, "node %d asks for a feature that isn't there (slot %d)", i, slot)
+		case child <= i || child+1 >= size:
 			return t, crisol.Errorf(crisol.KindInput, "node %d has child %d, which isn't behind it in a tree of %d nodes", i, child, size)
+		case math.Float32bits(value) == math.Float32bits(float32(math.Copysign(0, -1))):
+			return t, crisol.Errorf(crisol.KindInput, "node %d has threshold -0, which is written as 0", i)
+		case !(t.shares[i] >= leastShare && t.shares[i] < 1):
+			return t, crisol.Errorf(crisol.KindInput, "node %d has a share of %g, which isn't between %.2g and 1", i, t.shares[i], leastShare)
 		}
-		n.child = uint16(child - i)
-		t.nodes[i], t.shares[i] = n, shares.float32()
-		if s := t.shares[i]; !(s > 0 && s < 1) {
-			return t, crisol.Errorf(crisol.KindInput, "node %d has a share of %g, which isn't between 0 and 1", i, s)
-		}
-		splits++
+		child += 2
 	}
-	if size != 2*splits+1 {
-		return t, crisol.Errorf(crisol.KindInput, "%d nodes with %d splits are no tree", size, splits)
+	if size != child {
+		return t, crisol.Errorf(crisol.KindInput, "%d nodes with %d splits are no tree", size, child/2)
 	}
 	return t, nil
 }

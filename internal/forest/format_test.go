@@ -114,6 +114,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"leaf above 1", "leaf 1 has value 1.5", f32(values+4, 1.5)},
 		{"leaf below 0", "leaf 1 has value -1", f32(values+4, -1)},
 		{"share 0", "share of 0", f32(share, 0)},
+		{"share that vanishes", "share of 1e-30", f32(share, 1e-30)},
+		{"threshold -0", "threshold -0", f32(values, float32(math.Copysign(0, -1)))},
 		{"share 1", "share of 1", f32(share, 1)},
 		{"share NaN", "share of NaN", f32(share, nan)},
 	} {
@@ -251,8 +253,14 @@ func ask(t *testing.T, m *forest.Model) {
 			t.Fatalf("probability %g, %v", p, err)
 		}
 		if m.Nodes() < 1000 {
-			if _, err := m.Explain(row); err != nil {
+			e, err := m.Explain(row)
+			if err != nil {
 				t.Fatal(err)
+			}
+			for f, c := range e.Contributions {
+				if math.IsNaN(c) {
+					t.Fatalf("feature %d contributes NaN", f)
+				}
 			}
 		}
 	}

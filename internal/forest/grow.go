@@ -192,73 +192,29 @@ func (s *sapling) part(items []item, by *split) int {
 	return left
 }
 
-// timber is a grown tree in the model's format.
-type timber struct {
-	nodes  []node
-	shares []float32
-}
-
-// fell lays the knots out by levels, which puts siblings side by side.
+// fell lays the knots out by levels.
 func (s *sapling) fell() timber {
-	t := timber{make([]node, len(s.knots)), make([]float32, len(s.knots))}
-	order := make([]int, 1, len(s.knots))
-	for at := range t.nodes {
+	t := newTimber(len(s.knots))
+	order := make([]int, 1, len(s.knots)) // knots by level; the root is knot 0
+	for at := range s.knots {
 		k := &s.knots[order[at]]
-		if k.left == 0 {
-			t.nodes[at].value = k.value
+		if t.values[at] = k.value; k.left == 0 {
 			continue
 		}
-		slot := uint16(2*k.feature + 2)
+		t.values[at], t.slots[at] = s.data.threshold(k.feature, k.cut), uint16(2*k.feature+2)
 		if !k.missingLeft {
-			slot++
+			t.slots[at]++
 		}
-		t.nodes[at] = node{s.data.threshold(k.feature, k.cut), slot, uint16(len(order) - at)}
 		t.shares[at] = share(s.knots[k.left].total.h, s.knots[k.right].total.h)
 		order = append(order, k.left, k.right)
 	}
 	return t
 }
 
-// share is the part of the weight that went left, within the bounds that keep both sides possible.
+// leastShare of the weight goes to either side of every split, so that no product of shares along a path vanishes.
+const leastShare = 1.0 / (1 << 24)
+
+// share is the part of the weight that went left.
 func share(left, right float64) float32 {
-	const least = 1.0 / (1 << 24)
-	return float32(max(least, min(1-least, left/(left+right))))
-}
-
-// add plants a tree in the model.
-func (m *Model) add(t timber) {
-	root, expected := uint32(len(m.nodes)), make([]float64, len(t.nodes))
-	for i := len(t.nodes) - 1; i >= 0; i-- {
-		expected[i] = float64(t.nodes[i].value)
-		if n := t.nodes[i]; n.slot != 0 {
-			left, w := i+int(n.child), float64(t.shares[i])
-			expected[i] = w*expected[left] + (1-w)*expected[left+1]
-		}
-	}
-	m.nodes = append(m.nodes, t.nodes...)
-	m.shares = append(m.shares, t.shares...)
-	m.trees = append(m.trees, tree{root, depth(t.nodes)})
-	m.mean += expected[0]
-}
-
-// depth returns the number of steps to the deepest leaf.
-func depth(nodes []node) (deepest uint32) {
-	depths := make([]uint32, len(nodes))
-	for i, n := range nodes {
-		deepest = max(deepest, depths[i])
-		if n.slot != 0 {
-			left := i + int(n.child)
-			depths[left], depths[left+1] = depths[i]+1, depths[i]+1
-		}
-	}
-	return deepest
-}
-
-// settle ends planting.
-func (m *Model) settle() *Model {
-	m.mean += float64(m.base)
-	if m.kind == RandomForest {
-		m.mean /= float64(len(m.trees))
-	}
-	return m
+	return float32(max(leastShare, min(1-leastShare, left/(left+right))))
 }

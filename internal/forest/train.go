@@ -183,13 +183,13 @@ func (b *bagging) outOfBag(m *Model) []float64 {
 	const chunk = 256
 	scores := make([]float64, len(b.d.Rows))
 	each(b.workers, (len(scores)+chunk-1)/chunk, func(_, part int) {
-		var table [slots]float32
+		var t table
 		for row := part * chunk; row < min(len(scores), (part+1)*chunk); row++ {
-			spread(b.d.Rows[row], &table)
+			spread(b.d.Rows[row], &t)
 			total, trees := 0.0, 0
-			for i, t := range m.trees {
+			for i, tree := range m.trees {
 				if !b.bags[i].has(row) {
-					total += float64(m.nodes[m.leaf(t, &table)].value)
+					total += float64(m.nodes[m.leaf(tree, &t)].value())
 					trees++
 				}
 			}
