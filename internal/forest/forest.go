@@ -90,7 +90,7 @@ func unkey(k int32) float32 {
 	return math.Float32frombits(uint32(k ^ (k >> 31 & math.MaxInt32)))
 }
 
-// Model is a trained ensemble. It doesn't change, and may be asked by many at once. Train, Boost and Decode make it.
+// Model is a trained ensemble. It doesn't change, and may be asked by many at once. Forest.Train, Boosting.Train and Decode make it.
 type Model struct {
 	kind       Kind
 	featureSet string

@@ -3,6 +3,7 @@ package forest_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -190,5 +191,23 @@ func TestSameBytesForAnyNumberOfWorkers(t *testing.T) {
 	}
 	if other := trainForest(t, d, forest.Forest{Trees: 9, Seed: 6}); bytes.Equal(other.Model.Encode(), want.Model.Encode()) {
 		t.Error("another seed grows the same forest")
+	}
+}
+
+// The bytes of a seed stay what they are: on every machine, whatever instructions its processor has, and with every
+// release of Go. A change of training changes them on purpose, and with it every model that is shipped.
+func TestBytesOfASeedStay(t *testing.T) {
+	d := generate(40, 3000, 12, 0.2, xor)
+	punch(d.Rows, 0.05)
+	for name, c := range map[string]struct {
+		model *forest.Model
+		want  string
+	}{
+		"forest":   {trainForest(t, d, forest.Forest{Trees: 20, Seed: 3}).Model, "291c36c1c6c46e2e99f6b265b7c02d2fc0dca2b7a24f041d055210ffb35d9043"},
+		"boosting": {boost(t, d, forest.Boosting{Trees: 20, Seed: 3, Rows: 0.8, Columns: 0.8}), "2fe4df9017f3183e0a71effc9346b0dad0c6de0947f555af93dacaaa3cb149bb"},
+	} {
+		if got := fmt.Sprintf("%x", sha256.Sum256(c.model.Encode())); got != c.want {
+			t.Errorf("%s: digest %s, want %s", name, got, c.want)
+		}
 	}
 }
