@@ -217,10 +217,12 @@ func plain(name string) string {
 
 // ambiguous names what could be several classes.
 var ambiguous = map[string]string{
-	"rce":                 "command_injection or code_injection",
-	"remotecodeexecution": "command_injection or code_injection",
-	"injection":           "sql_injection, command_injection or code_injection",
-	"cwe74":               "sql_injection, command_injection, code_injection or xss",
+	"rce":                    "command_injection, code_injection or deserialisation",
+	"remotecodeexecution":    "command_injection, code_injection or deserialisation",
+	"arbitrarycodeexecution": "command_injection, code_injection or deserialisation",
+	"injection":              "sql_injection, command_injection or code_injection",
+	"cwe74":                  "sql_injection, command_injection, code_injection or xss",
+	"cwe913":                 "code_injection, deserialisation or prototype_pollution",
 }
 
 // find returns the class of a name in any usual spelling, or of a CWE.

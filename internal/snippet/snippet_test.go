@@ -72,14 +72,17 @@ func TestDigests(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for _, name := range []string{"sql_injection", "SQL Injection", "sql-injection", "sqli", "SQLi", "CWE-89", "cwe-89"} {
-		if made, err := snippet.Wrap(name, concat, bound); err != nil || made.Scenario.Vulnerability.Type != "sql_injection" {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	for _, name := range []string{"path_traversal", "Path Traversal", "directory traversal", "LFI", "CWE-22"} {
-		if made, err := snippet.Wrap(name, concat, bound); err != nil || made.Scenario.Vulnerability.Type != "path_traversal" {
-			t.Errorf("%s: %v", name, err)
+	for class, names := range map[string][]string{
+		"sql_injection":       {"sql_injection", "SQL Injection", "sql-injection", "sqli", "SQLi", "CWE-89", "cwe-89"},
+		"path_traversal":      {"path_traversal", "Path Traversal", "directory traversal", "LFI", "CWE-22"},
+		"prototype_pollution": {"prototype_pollution", "Prototype Pollution", "prototype-pollution", "CWE-1321", "CWE-915"},
+		"code_injection":      {"code_injection", "Code Injection", "eval injection", "SSTI", "CWE-94", "CWE-95"},
+		"deserialisation":     {"deserialisation", "deserialization", "Insecure Deserialization", "unsafe-deserialisation", "Deserialization of Untrusted Data", "CWE-502"},
+	} {
+		for _, name := range names {
+			if made, err := snippet.Wrap(name, concat, bound); err != nil || made.Scenario.Vulnerability.Type != class {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }
@@ -88,7 +91,8 @@ func TestUnwrappable(t *testing.T) {
 	for _, c := range []struct{ class, affected, patched, want string }{
 		{"", concat, bound, "vulnerability.type is missing"},
 		{"teleportation", concat, bound, `snippets of type "teleportation"`},
-		{"rce", concat, bound, "command_injection or code_injection"},
+		{"rce", concat, bound, "command_injection, code_injection or deserialisation"},
+		{"CWE-913", concat, bound, "code_injection, deserialisation or prototype_pollution"},
 		{"sqli", "", bound, "affected_code is empty"},
 		{"sqli", concat, " \n", "patch.code is empty"},
 		{"sqli", concat, "Use a parameterized query", "doesn't look like code"},
