@@ -284,7 +284,7 @@ func (w *work) turn(ctx context.Context, q *queue) error {
 
 // verdict answers what is known of a proposal.
 func (w *work) verdict(p proposal) crisol.Verdict {
-	v, _ := w.out.verdict(identify(w.subject.Digest, p.patch(w.subject).Digest()))
+	v, _ := w.out.verdict(w.subject.id(p.after))
 	return v
 }
 
@@ -303,7 +303,7 @@ func (w *work) candidate(ctx context.Context, operator string, p proposal) (done
 		return false, nil
 	}
 	if v, known := w.out.verdict(c.ID); known {
-		w.tally.count(v, true)
+		w.count(p, v, true)
 		return true, nil
 	}
 	w.watch(Event{Scenario: w.subject.ID, Operator: operator})
@@ -317,8 +317,15 @@ func (w *work) candidate(ctx context.Context, operator string, p proposal) (done
 	if err := w.out.add(c); err != nil {
 		return false, err
 	}
-	w.tally.count(c.Verdict, false)
+	w.count(p, c.Verdict, false)
 	return true, nil
+}
+
+func (w *work) count(p proposal, v crisol.Verdict, known bool) {
+	w.tally.count(v, known)
+	if v == crisol.Fixed {
+		w.subject.adopt(p.after)
+	}
 }
 
 // parses says whether every edited file still does.

@@ -33,7 +33,7 @@ func official(ctx context.Context, x *subject, got verdicts) iter.Seq[proposal] 
 		}
 		whole := proposal{after: x.changed(fixed, nil), parent: "reference", note: "all source files"}
 		if yield(whole) && got(whole) == crisol.Fixed {
-			x.fix, x.reduced = whole.after, whole.after
+			x.fix = whole.after
 		}
 	}
 }
@@ -45,17 +45,17 @@ const mostTests = 12
 // debugging (Zeller and Hildebrandt, IEEE Trans. Software Eng. 28(2), 2002), and proposes every part that it has to try.
 func minimise(_ context.Context, x *subject, got verdicts) iter.Seq[proposal] {
 	return func(yield func(proposal) bool) {
-		whole := proposal{after: x.fix}
 		edits := editsBetween(x.base, x.fix)
-		if len(edits) < 2 || got(whole) != crisol.Fixed {
+		if len(edits) < 2 || got(proposal{after: x.fix}) != crisol.Fixed {
 			return
 		}
+		whole := x.id(x.fix)
 		left := mostTests
 		try := func(part []edit) (fixed, goOn bool) {
 			if left--; left < 0 {
 				return false, false
 			}
-			p := proposal{after: apply(x.base, part), parent: "official", note: fmt.Sprintf("%d of %d edits", len(part), len(edits))}
+			p := proposal{after: apply(x.base, part), parent: whole, note: fmt.Sprintf("%d of %d edits", len(part), len(edits))}
 			if !yield(p) {
 				return false, false
 			}
@@ -136,7 +136,7 @@ func dropped(x *subject) (list []proposal) {
 			if k := key(e); !seen[k] {
 				seen[k] = true
 				left := slices.DeleteFunc(slices.Clone(edits), func(other edit) bool { return key(other) == k })
-				list = append(list, proposal{after: apply(x.base, left), parent: "official", note: fmt.Sprintf("without the change at %s:%d", e.path, e.at+1)})
+				list = append(list, proposal{after: apply(x.base, left), parent: x.id(base), note: fmt.Sprintf("without the change at %s:%d", e.path, e.at+1)})
 			}
 		}
 	}
@@ -145,7 +145,7 @@ func dropped(x *subject) (list []proposal) {
 
 // oneOf proposes the fix of one file only, and one hunk only.
 func oneOf(x *subject) (list []proposal) {
-	edits := editsBetween(x.base, x.fix)
+	edits, whole := editsBetween(x.base, x.fix), x.id(x.fix)
 	files, hunks := map[string][]edit{}, map[int][]edit{}
 	for _, e := range edits {
 		files[e.path] = append(files[e.path], e)
@@ -153,12 +153,12 @@ func oneOf(x *subject) (list []proposal) {
 	}
 	if len(files) > 1 {
 		for _, name := range x.fix.names() {
-			list = append(list, proposal{after: apply(x.base, files[name]), parent: "official", note: "only " + name})
+			list = append(list, proposal{after: apply(x.base, files[name]), parent: whole, note: "only " + name})
 		}
 	}
 	for i := range len(hunks) {
 		if len(hunks) > 1 {
-			list = append(list, proposal{after: apply(x.base, hunks[i]), parent: "official", note: fmt.Sprintf("only hunk %d of %d", i+1, len(hunks))})
+			list = append(list, proposal{after: apply(x.base, hunks[i]), parent: whole, note: fmt.Sprintf("only hunk %d of %d", i+1, len(hunks))})
 		}
 	}
 	return list

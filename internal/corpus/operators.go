@@ -5,7 +5,6 @@ import (
 	"hash/fnv"
 	"iter"
 	"math/rand/v2"
-	"slices"
 	"strings"
 
 	"crisol/internal/corpus/mutate"
@@ -58,6 +57,9 @@ func (x *subject) shuffle(name string, n int, swap func(i, j int)) {
 	rand.New(rand.NewPCG(sum.Sum64(), 1)).Shuffle(n, swap) //nolint:gosec // an order, no secret
 }
 
+// onlyTarget is the parent of a candidate that was made from the vulnerable files alone.
+const onlyTarget = "target"
+
 // place says which state is edited: the target's or the fix's.
 type place struct {
 	state  sources // the touched files of that state
@@ -67,7 +69,7 @@ type place struct {
 
 // onFix edits what the fix added.
 func onFix(x *subject) []place {
-	return []place{{x.reduced, "fix", addedLines(x.base, x.reduced)}}
+	return []place{{x.reduced, x.id(x.reduced), addedLines(x.base, x.reduced)}}
 }
 
 // onTarget edits the vulnerable files around what the fix changes.
@@ -81,21 +83,26 @@ func onTarget(x *subject) []place {
 			}
 		}
 	}
-	return []place{{state, "target", lines}}
+	return []place{{state, onlyTarget, lines}}
 }
 
 // aroundTarget edits the vulnerable files around what the fix changes, and then anywhere.
 func aroundTarget(x *subject) []place {
 	near := onTarget(x)[0]
-	return []place{near, near, {near.state, "target", nil}}
+	return []place{near, near, {near.state, onlyTarget, nil}}
 }
 
-func onEither(x *subject) []place { return append(onTarget(x), onFix(x)...) }
+// onEither edits the target and the fix in turn, and begins with either.
+func onEither(x *subject) []place {
+	both := append(onTarget(x), onFix(x)...)
+	x.shuffle("either", len(both), func(i, j int) { both[i], both[j] = both[j], both[i] })
+	return both
+}
 
 // mostlyOnFix edits the fix three times as often as the target.
 func mostlyOnFix(x *subject) []place {
 	fix := onFix(x)[0]
-	return append(onTarget(x), fix, fix, fix)
+	return append([]place{fix, fix}, append(onTarget(x), fix)...)
 }
 
 // edited makes an operator's function of mutators: it proposes their edits of the places in turn, each mutator's in an
@@ -143,9 +150,6 @@ type fileEdit struct {
 func (x *subject) edits(p place, m mutate.Mutator, salt string) *edits {
 	q := &edits{place: p, mutator: m.Name}
 	for _, name := range p.state.names() {
-		if !slices.Contains(x.fix.names(), name) && p.parent == "fix" {
-			continue
-		}
 		s, ok := mutate.Open(name, p.state[name], p.lines[name])
 		if !ok {
 			continue

@@ -39,9 +39,11 @@ type subject struct {
 	loads   map[string]bool // those of them that are known to be loaded; nil where nothing is known
 	// fix holds the touched files as the official fix leaves them, reduced to code; empty where it changes no source.
 	fix sources
-	// reduced holds the touched files after the smallest known part of the fix that came out fixed; fix until one is known.
+	// reduced holds the touched files after the smallest known part of the fix that came out fixed, or after the first
+	// other candidate that did where the fix itself doesn't (it may need a newer dependency). It is fix until one is
+	// proven.
 	reduced sources
-	seed    uint64
+	proven  bool
 }
 
 // open prepares a scenario. The caller releases it.
@@ -234,6 +236,18 @@ func codeOnly(name, before, after string) string {
 func codeLines(lines []string, at, n int) []string {
 	at = min(at, len(lines))
 	return slices.DeleteFunc(slices.Clone(lines[at:min(at+n, len(lines))]), func(line string) bool { return strings.TrimSpace(line) == "" })
+}
+
+// id is that of the candidate that a state of the touched files makes.
+func (x *subject) id(after sources) string {
+	return identify(x.Digest, proposal{after: after}.patch(x).Digest())
+}
+
+// adopt takes a state that came out fixed for what others are made from, if there is none yet.
+func (x *subject) adopt(after sources) {
+	if !x.proven {
+		x.reduced, x.proven = after, true
+	}
 }
 
 // spoken is what the scenario says of the vulnerability.
