@@ -266,6 +266,9 @@ const mostDuplicates = 40
 // turn pulls from an operator until there is a candidate.
 func (w *work) turn(ctx context.Context, q *queue) error {
 	for range mostDuplicates {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if q.dry {
 			return nil
 		}

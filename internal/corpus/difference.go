@@ -117,51 +117,58 @@ func split(edits []edit, n int) (parts [][]edit) {
 }
 
 // dropped proposes the fix without one of its hunks, or edits where there is one hunk only.
-func dropped(x *subject) (list []proposal) {
-	bases := []sources{x.reduced}
-	if len(x.reduced) == len(x.fix) {
-		bases = append(bases, x.fix)
-	}
-	for _, base := range bases {
-		edits := editsBetween(x.base, base)
-		if len(edits) < 2 {
-			continue
+func dropped(_ context.Context, x *subject, _ verdicts) iter.Seq[proposal] {
+	return func(yield func(proposal) bool) {
+		bases := []sources{x.reduced}
+		if len(x.reduced) == len(x.fix) {
+			bases = append(bases, x.fix)
 		}
-		key := func(e edit) int { return e.hunk }
-		if edits[0].hunk == edits[len(edits)-1].hunk {
-			key = func(e edit) int { return e.at }
-		}
-		seen := map[int]bool{}
-		for _, e := range edits {
-			if k := key(e); !seen[k] {
-				seen[k] = true
-				left := slices.DeleteFunc(slices.Clone(edits), func(other edit) bool { return key(other) == k })
-				list = append(list, proposal{after: apply(x.base, left), parent: x.id(base), note: fmt.Sprintf("without the change at %s:%d", e.path, e.at+1)})
+		for _, base := range bases {
+			whole, edits := x.id(base), editsBetween(x.base, base)
+			for _, part := range x.parts(edits) {
+				left := slices.DeleteFunc(slices.Clone(edits), func(e edit) bool {
+					return slices.ContainsFunc(part, func(other edit) bool { return other.path == e.path && other.at == e.at })
+				})
+				if len(left) > 0 && !yield(proposal{after: apply(x.base, left), parent: whole, note: "without the change at " + part[0].place()}) {
+					return
+				}
 			}
 		}
 	}
-	return list
 }
 
-// oneOf proposes the fix of one file only, and one hunk only.
-func oneOf(x *subject) (list []proposal) {
-	edits, whole := editsBetween(x.base, x.fix), x.id(x.fix)
-	files, hunks := map[string][]edit{}, map[int][]edit{}
-	for _, e := range edits {
-		files[e.path] = append(files[e.path], e)
-		hunks[e.hunk] = append(hunks[e.hunk], e)
+// parts are a fix's hunks, or its edits where there is one hunk only, in an order of the scenario's own.
+func (x *subject) parts(edits []edit) (parts [][]edit) {
+	if len(edits) == 0 {
+		return nil
 	}
-	if len(files) > 1 {
+	single := edits[0].hunk == edits[len(edits)-1].hunk
+	for i, e := range edits {
+		if i == 0 || single || e.hunk != edits[i-1].hunk {
+			parts = append(parts, nil)
+		}
+		parts[len(parts)-1] = append(parts[len(parts)-1], e)
+	}
+	x.shuffle("parts", len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+	return parts
+}
+
+// oneOf proposes the fix of one file only, and one hunk or edit only.
+func oneOf(_ context.Context, x *subject, _ verdicts) iter.Seq[proposal] {
+	return func(yield func(proposal) bool) {
+		edits, whole := editsBetween(x.base, x.fix), x.id(x.fix)
 		for _, name := range x.fix.names() {
-			list = append(list, proposal{after: apply(x.base, files[name]), parent: whole, note: "only " + name})
+			own := slices.DeleteFunc(slices.Clone(edits), func(e edit) bool { return e.path != name })
+			if len(own) < len(edits) && !yield(proposal{after: apply(x.base, own), parent: whole, note: "only " + name}) {
+				return
+			}
+		}
+		for _, part := range x.parts(edits) {
+			if len(part) < len(edits) && !yield(proposal{after: apply(x.base, part), parent: whole, note: "only the change at " + part[0].place()}) {
+				return
+			}
 		}
 	}
-	for i := range len(hunks) {
-		if len(hunks) > 1 {
-			list = append(list, proposal{after: apply(x.base, hunks[i]), parent: whole, note: fmt.Sprintf("only hunk %d of %d", i+1, len(hunks))})
-		}
-	}
-	return list
 }
 
 // adjacent proposes what lies between published versions: the scenario's declared incomplete ones, those before the

@@ -1,6 +1,7 @@
 package corpus
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -17,6 +18,9 @@ type edit struct {
 	created bool
 	hunk    int // the hunk of the whole diff that it belongs to
 }
+
+// place names where the edit is, for notes.
+func (e edit) place() string { return fmt.Sprintf("%s:%d", e.path, e.at+1) }
 
 // editsBetween lists the edits that turn one state into another, by path and place. What after doesn't have stays.
 func editsBetween(before, after sources) (edits []edit) {

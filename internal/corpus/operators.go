@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"crisol/internal/corpus/mutate"
@@ -21,8 +22,8 @@ func operatorsOf(o Options, x *subject) []operator {
 		{"handwritten", 8, list(handwritten(o.Handwritten))},
 	}
 	rest := []operator{
-		{"dropped_hunk", 1, list(dropped)},
-		{"one_of", 1, list(oneOf)},
+		{"dropped_hunk", 1, dropped},
+		{"one_of", 1, oneOf},
 		{"adjacent", 1, adjacent},
 		{"other_vulnerability", 2, others(o.Library)},
 		{"entry_guard", 2, edited(aroundTarget, classGuards(mutate.EntryGuards))},
@@ -67,8 +68,11 @@ type place struct {
 	lines  map[string][]int // where edits are wanted
 }
 
-// onFix edits what the fix added.
+// onFix edits what the fix added. Of a fix that is too large to be a candidate nothing is made.
 func onFix(x *subject) []place {
+	if !x.proven && len(proposal{after: x.reduced}.patch(x).String()) > largestPatch {
+		return nil
+	}
 	return []place{{x.reduced, x.id(x.reduced), addedLines(x.base, x.reduced)}}
 }
 
@@ -101,8 +105,8 @@ func onEither(x *subject) []place {
 
 // mostlyOnFix edits the fix three times as often as the target.
 func mostlyOnFix(x *subject) []place {
-	fix := onFix(x)[0]
-	return append([]place{fix, fix}, append(onTarget(x), fix)...)
+	fix := onFix(x)
+	return slices.Concat(fix, fix, onTarget(x), fix)
 }
 
 // edited makes an operator's function of mutators: it proposes their edits of the places in turn, each mutator's in an

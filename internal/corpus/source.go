@@ -39,7 +39,7 @@ func readSources(dir, ecosystem, pkg string) (sources, error) {
 		switch {
 		case d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git" || d.Name() == "__pycache__"):
 			return fs.SkipDir
-		case d.IsDir() || !d.Type().IsRegular() || !isSource(rel) || !own(rel):
+		case d.IsDir() || !d.Type().IsRegular() || !mayBeSource(rel) || !own(rel):
 			return nil
 		}
 		info, err := d.Info()
@@ -47,7 +47,7 @@ func readSources(dir, ecosystem, pkg string) (sources, error) {
 			return err
 		}
 		text, err := os.ReadFile(name)
-		if err == nil && utf8.Valid(text) && !bytes.ContainsRune(text, 0) {
+		if err == nil && isSource(rel, text) {
 			tree[rel] = string(text)
 		}
 		return err
@@ -64,13 +64,18 @@ var (
 	minified   = regexp.MustCompile(`(?i)[.-](min|slim\.min|bundle\.min)\.[cm]?js$`)
 )
 
-// isSource says whether a path is that of a source file that a program may load.
-func isSource(name string) bool {
-	switch syntax.Detect(name, nil) {
+// mayBeSource says whether a path may be that of a source file. One without an extension may be a program.
+func mayBeSource(name string) bool {
+	return (path.Ext(name) == "" || syntax.Detect(name, nil) != syntax.Unknown) && !notSource.MatchString(name) && !testSource.MatchString(name) && !minified.MatchString(name)
+}
+
+// isSource says whether a file is source that a program may load.
+func isSource(name string, text []byte) bool {
+	switch syntax.Detect(name, text) {
 	case syntax.Unknown, syntax.TypeScript, syntax.TSX:
 		return false
 	}
-	return !notSource.MatchString(name) && !testSource.MatchString(name) && !minified.MatchString(name)
+	return mayBeSource(name) && utf8.Valid(text) && !bytes.ContainsRune(text, 0)
 }
 
 // ownFiles says which files below dir belong to the package. Only where several packages share a directory is there
@@ -119,7 +124,7 @@ func distName(name string) string {
 	return strings.ToLower(regexp.MustCompile(`[-_.]+`).ReplaceAllString(name, "-"))
 }
 
-var required = regexp.MustCompile(`(?:require\(|import\(|from|import)\s*['"\x60]([^'"\x60\n]+)['"\x60]`)
+var required = regexp.MustCompile(`(?:require\(|require\.resolve\(|import\(|from|import)\s*['"\x60]([^'"\x60\n]+)['"\x60]`)
 
 // loaded returns those of an npm package's source files that the scenario's scripts load, so far as their requires tell;
 // nil where they tell nothing. scripts are the texts of the scenario's own programs.

@@ -11,21 +11,32 @@ import (
 
 // Stats counts a corpus.
 type Stats struct {
-	Total Count
+	Total Count `json:"total"`
 	// Scenarios, Vulnerabilities and Groups are those that have a label. A group is what shares a package or a CVE.
-	Scenarios, Vulnerabilities, Groups int
-	Operators, Types, Ecosystems       []Row
-	Seconds                            float64 // of all trials together
+	Scenarios       int     `json:"scenarios"`
+	Vulnerabilities int     `json:"vulnerabilities"`
+	Groups          int     `json:"groups"`
+	Operators       []Row   `json:"operators"`
+	Types           []Row   `json:"types"`
+	Ecosystems      []Row   `json:"ecosystems"`
+	Seconds         float64 `json:"seconds"` // of all trials together
 }
 
 // Row counts the candidates that share a name.
 type Row struct {
-	Name string
+	Name string `json:"name"`
 	Count
 }
 
 // Count counts candidates by what came of them.
-type Count struct{ All, Fixed, NotFixed, Broken, Inconclusive, Failed int }
+type Count struct {
+	All          int `json:"all"`
+	Fixed        int `json:"fixed"`
+	NotFixed     int `json:"not_fixed"`
+	Broken       int `json:"broken"`
+	Inconclusive int `json:"inconclusive"`
+	Failed       int `json:"error"`
+}
 
 // Labels is how many candidates have a label.
 func (c Count) Labels() int { return c.Fixed + c.NotFixed + c.Broken }

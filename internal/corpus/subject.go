@@ -153,7 +153,7 @@ func (x *subject) patched(patch *diff.Patch) (sources, error) {
 	}
 	after := maps.Clone(x.base)
 	for _, change := range changes.Files {
-		if isSource(change.Path) && !change.Deleted {
+		if !change.Deleted && isSource(change.Path, change.Content) {
 			after[change.Path] = string(change.Content)
 		}
 	}
@@ -167,11 +167,13 @@ func readFS(files fs.FS, dir string) (sources, error) {
 		return nil, err
 	}
 	err = fs.WalkDir(sub, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !isSource(name) {
+		if err != nil || d.IsDir() || !mayBeSource(name) {
 			return err
 		}
 		text, err := fs.ReadFile(sub, name)
-		tree[name] = string(text)
+		if isSource(name, text) {
+			tree[name] = string(text)
+		}
 		return err
 	})
 	if err != nil {

@@ -26,13 +26,26 @@ func (s *Source) params(f int) (list []param) {
 		return []param{{s.tree.Text(parameters), s.tree.Text(parameters)}}
 	}
 	for _, child := range s.tree.NamedChildren(parameters) {
-		name := s.paramName(child)
-		if name == "" || name == "self" || name == "cls" || name == "this" {
-			continue
+		for _, name := range s.paramNames(child) {
+			if name != "" && name != "self" && name != "cls" && name != "this" {
+				list = append(list, param{name, s.tree.Text(child)})
+			}
 		}
-		list = append(list, param{name, s.tree.Text(child)})
 	}
 	return list
+}
+
+// paramNames are the names of a parameter: one, but for a declaration of Go's of several of a type.
+func (s *Source) paramNames(i int) (names []string) {
+	if s.Lang != syntax.Go {
+		return []string{s.paramName(i)}
+	}
+	for child := s.tree.FirstChild(i); child >= 0; child = s.tree.NextSibling(child) {
+		if s.tree.Nodes[child].Field == syntax.FieldName {
+			names = append(names, s.tree.Text(child))
+		}
+	}
+	return names
 }
 
 // paramName is the name of a parameter; "" for a pattern that has several.

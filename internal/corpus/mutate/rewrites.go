@@ -328,7 +328,8 @@ func (s *Source) whileLoop(i, body int) []Edited {
 	if len(parts) != 3 || strings.TrimSpace(parts[1]) == "" || !strings.Contains(parts[0], "var ") && strings.TrimSpace(parts[0]) != "" && !strings.Contains(parts[0], "=") {
 		return nil
 	}
-	by := fmt.Sprintf("%s;\n%swhile (%s) %s %s; }", strings.TrimSpace(parts[0]), s.indent(i), strings.TrimSpace(parts[1]), strings.TrimSuffix(text, "}"), strings.TrimSpace(parts[2]))
+	by := fmt.Sprintf("%s;\n%swhile (%s) %s\n%s%s;\n%s}", strings.TrimSpace(parts[0]), s.indent(i), strings.TrimSpace(parts[1]),
+		strings.TrimRight(strings.TrimSuffix(text, "}"), " \t\r\n"), s.indent(i)+"  ", strings.TrimSpace(parts[2]), s.indent(i))
 	return s.swap("while on "+s.at(i), i, by)
 }
 
