@@ -36,16 +36,21 @@ func main() {
 	flag.IntVar(&o.share, "share", 3, "one scenario in so many is drawn")
 	flag.Uint64Var(&o.seed, "seed", 1, "seed of the draw")
 	flag.Parse()
+	os.Exit(exit(o))
+}
+
+func exit(o options) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	same, err := run(ctx, o, os.Stdout)
-	if err != nil {
+	switch {
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "steady:", err)
-		os.Exit(2)
+		return 2
+	case !same:
+		return 1
 	}
-	if !same {
-		os.Exit(1)
-	}
+	return 0
 }
 
 type options struct {

@@ -45,7 +45,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, "crisol: interrupted; nothing was left behind")
 		return exitInterrupted
 	}
-	return report(err, stderr)
+	return exitCode(err, stderr)
 }
 
 // exit ends a command with a code and nothing more to say.
@@ -54,8 +54,8 @@ type exit int
 // Error satisfies error; it is never shown.
 func (e exit) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
-// report shows an error with its hint and maps it to an exit code.
-func report(err error, stderr io.Writer) int {
+// exitCode shows an error with its hint and maps it to an exit code.
+func exitCode(err error, stderr io.Writer) int {
 	var code exit
 	switch {
 	case err == nil:
@@ -108,7 +108,7 @@ Exit codes: 0 fixed, 1 not fixed or broken, 2 bad usage or input, 3 inconclusive
 	flags.IntVar(&g.config.Workers, "workers", 0, "sandboxes that run at once (default: the number of cores)")
 	flags.StringVar(&g.cacheSize, "cache-size", "", "bound on what is kept there to save time, such as 512MiB or none (default $CRISOL_CACHE_SIZE, else 4GiB)")
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log what is done to standard error")
-	root.AddCommand(newValidate(g), newScenario(g), newCorpus(g), newServe(g), newDoctor(g), newVersion())
+	root.AddCommand(newValidate(g), newScenario(g), newCorpus(g), newModel(g), newServe(g), newDoctor(g), newVersion())
 	return root
 }
 

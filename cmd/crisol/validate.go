@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"crisol"
-	"crisol/internal/app"
 	"crisol/internal/diff"
 	"crisol/internal/scenario"
 	"crisol/internal/show"
@@ -23,6 +23,8 @@ type validateFlags struct {
 	patch, upgrade, fixed string
 	request               string
 	reference             bool
+	mlFirst               bool
+	threshold             float64
 	format                string
 	repeat                string
 	risk                  float64
@@ -70,11 +72,10 @@ target's tests, A4 all variants are blocked too and the repeats leave at most th
 			return runValidate(cmd, g, f, args[0])
 		},
 	}
+	f.candidateFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.patch, "patch", "", "unified diff against the target's tree; - reads standard input")
-	flags.StringVar(&f.upgrade, "upgrade", "", "another version of the target is the patch: its purl")
-	flags.StringVar(&f.fixed, "fixed", "", "a directory that replaces the target's tree is the patch")
-	flags.BoolVar(&f.reference, "reference", false, "the scenario's own fix is the patch")
+	flags.BoolVar(&f.mlFirst, "ml-first", false, "decide by what needs no trial, else by the model where its certificate allows it, else by trial")
+	flags.Float64Var(&f.threshold, "confidence-threshold", 0, "with --ml-first, the least confidence wanted of the model; it can only make it decide less")
 	flags.StringVar(&f.request, "request", "", "a request as the service takes it, in JSON; - reads standard input")
 	flags.StringVar(&f.format, "format", "text", "text or json; json prints the validation and nothing else on standard output")
 	flags.StringVar(&f.repeat, "repeat", "auto", "runs of each exploit on each side; auto repeats until the residual risk is below --risk")
@@ -84,7 +85,17 @@ target's tests, A4 all variants are blocked too and the repeats leave at most th
 	flags.BoolVar(&f.fresh, "fresh", false, "run the vulnerable side anew, whatever earlier trials saw")
 	cmd.MarkFlagsMutuallyExclusive("patch", "upgrade", "fixed", "reference", "request")
 	cmd.MarkFlagsOneRequired("patch", "upgrade", "fixed", "reference", "request")
+	cmd.MarkFlagsMutuallyExclusive("ml-first", "request")
 	return cmd
+}
+
+// candidateFlags are the ways to name a candidate.
+func (f *validateFlags) candidateFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.patch, "patch", "", "unified diff against the target's tree; - reads standard input")
+	flags.StringVar(&f.upgrade, "upgrade", "", "another version of the target is the patch: its purl")
+	flags.StringVar(&f.fixed, "fixed", "", "a directory that replaces the target's tree is the patch")
+	flags.BoolVar(&f.reference, "reference", false, "the scenario's own fix is the patch")
 }
 
 func runValidate(cmd *cobra.Command, g *global, f *validateFlags, name string) error {
@@ -109,17 +120,22 @@ func runValidate(cmd *cobra.Command, g *global, f *validateFlags, name string) e
 		return err
 	}
 	defer a.Close()
-	v, err := fight(cmd, a, order, progress)
+	decide := a.Flow.Validate
+	if f.mlFirst {
+		decide = a.Flow.MLFirst
+	}
+	v, err := fight(cmd, decide, order, progress)
 	if err != nil {
 		return err
 	}
 	return f.answer(cmd.OutOrStdout(), v)
 }
 
-func fight(cmd *cobra.Command, a *app.App, order validate.Order, progress *show.Progress) (crisol.Validation, error) {
+// fight has an order decided while progress shows how it goes.
+func fight(cmd *cobra.Command, decide func(context.Context, validate.Order) (crisol.Validation, error), order validate.Order, progress *show.Progress) (crisol.Validation, error) {
 	defer progress.Close()
 	order.Watch, order.WatchSelfTest = progress.Trial, progress.SelfTest
-	v, err := a.Flow.Validate(cmd.Context(), order)
+	v, err := decide(cmd.Context(), order)
 	if order.Candidate.Patch != nil {
 		v.PatchDigest = order.Candidate.Patch.Digest()
 	}
@@ -144,7 +160,10 @@ func (f *validateFlags) order() (validate.Order, error) {
 	if f.timeout <= 0 {
 		return o, crisol.Errorf(crisol.KindInput, "--timeout %s: want a positive duration", f.timeout)
 	}
-	o.Risk, o.Fresh = f.risk, f.fresh
+	if !(f.threshold >= 0 && f.threshold <= 1) {
+		return o, crisol.Errorf(crisol.KindInput, "--confidence-threshold %g: want a probability from 0 to 1", f.threshold)
+	}
+	o.Risk, o.Fresh, o.Threshold = f.risk, f.fresh, f.threshold
 	o.MinAssurance, err = crisol.ParseAssurance(f.minAssurance)
 	return o, err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"crisol"
+	"crisol/internal/predict"
 	"crisol/internal/sandbox"
 	"crisol/internal/sandbox/runtimes"
 	"crisol/internal/target"
@@ -44,6 +45,7 @@ type App struct {
 	Targets *target.Store
 	Arena   *wargame.Arena
 	Flow    *validate.Flow
+	Models  *predict.Registry
 }
 
 // DefaultCacheBytes is room for the targets of a few hundred scenarios.
@@ -146,7 +148,10 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a.Flow = &validate.Flow{Arena: a.Arena, Timeout: a.Timeout, Now: time.Now}
+	if a.Models, err = Models(a.Config); err != nil {
+		return err
+	}
+	a.Flow = &validate.Flow{Arena: a.Arena, Timeout: a.Timeout, Now: time.Now, Predictor: oracle{a.Models}}
 	return nil
 }
 

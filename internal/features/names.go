@@ -295,3 +295,6 @@ var table = [count]Feature{
 	typeChecks:  {"type_checks", "added tests and conversions of type (typeof, isArray, isinstance, String)", false},
 	limitsAdded: {"limits_added", "added comparisons of a length, size, count or depth", false},
 }
+
+// OfVulnerability names the features that tell of the vulnerability and nothing of the patch.
+func OfVulnerability() []string { return Names()[:ecosystemNPM+1] }

@@ -49,7 +49,7 @@ func Baselines(ctx context.Context, d Data, vulnerability []string, o Options) (
 	none := func(int) linear.Sparse { return nil }
 	grams := func(i int) linear.Sparse { return predict.Sparse(d.Rows[i].NGrams) }
 	columns := []Column{{Name: SizeColumn}, {Name: LinearColumn}, {Name: NineColumn}, {Name: BlindColumn}}
-	for i, w := range []way{d.regression(size, none), d.regression(own, grams), d.grown(nine, d.Header.Baseline, o), d.grown(blind, vulnerability, o)} {
+	for i, w := range []way{d.regression(size, none), d.regression(own, grams), d.grown(nine, d.Baseline, o), d.grown(blind, vulnerability, o)} {
 		if columns[i].Probabilities, err = d.crossed(ctx, w); err != nil {
 			return nil, fmt.Errorf("%s: %w", columns[i].Name, err)
 		}
@@ -134,7 +134,7 @@ func (d Data) columns(names []string) (func(i int) []float64, error) {
 
 // size reads the logarithm of the lines that a row's diff adds and removes, off its baseline features.
 func (d Data) size() (func(i int) []float64, error) {
-	added, removed := slices.Index(d.Header.Baseline, "lines_added"), slices.Index(d.Header.Baseline, "lines_removed")
+	added, removed := slices.Index(d.Baseline, "lines_added"), slices.Index(d.Baseline, "lines_removed")
 	if added < 0 || removed < 0 {
 		return nil, crisol.Errorf(crisol.KindInput, "the rows don't say how many lines were added and removed")
 	}

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"crisol"
+	"crisol/internal/app"
+	"crisol/internal/corpus"
+	"crisol/internal/dataset"
+	"crisol/internal/evaluate/report"
+	"crisol/internal/extract"
+	"crisol/internal/features"
+	"crisol/internal/predict"
+	"crisol/internal/scenario"
+	"crisol/internal/show"
+	"crisol/internal/study"
+	"crisol/internal/wargame"
+)
+
+func newModel(g *global) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "model", Short: "The models that predict verdicts",
+		Long: `Models predict from a vulnerability and a patch, without running anything, whether a wargame would find the patch to be
+fixed. Each is trained from rows of numbers that were computed of labelled patches (see crisol corpus build), and carries
+a certificate for each side that it may decide; see docs/model-card.md for what they can and can't do.`,
+		Example: `  crisol model list
+  crisol model explain CVE-2019-10744 --patch fix.diff
+  crisol model train --rows models/rows.jsonl.gz --out models
+  crisol model eval --rows models/rows.jsonl.gz --report report`,
+	}
+	cmd.AddCommand(modelTrain(g), modelEval(g), modelList(g), modelPromote(g), modelExplain(g))
+	return cmd
+}
+
+// studyFlags choose the rows that train and eval work on.
+type studyFlags struct {
+	rows, corpus string
+	seed         uint64
+}
+
+func (f *studyFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.rows, "rows", "", "file of labelled rows (*.jsonl.gz)")
+	flags.StringVar(&f.corpus, "corpus", "", "compute the rows of this corpus first and write them to --rows")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed of folds, trees and resamples: the same rows and seed give the same bytes")
+	_ = cmd.MarkFlagRequired("rows")
+}
+
+// study opens the rows, computed anew where a corpus is given.
+func (f *studyFlags) study(cmd *cobra.Command, o study.Options) (*study.Study, error) {
+	if f.corpus != "" {
+		if err := f.extract(cmd, o); err != nil {
+			return nil, err
+		}
+	}
+	file, err := os.ReadFile(f.rows)
+	if err != nil {
+		return nil, crisol.Errorf(crisol.KindInput, "read the rows: %w", err)
+	}
+	set, err := dataset.Read(bytes.NewReader(file))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.rows, err)
+	}
+	sum := sha256.Sum256(file)
+	return study.New(set, hex.EncodeToString(sum[:]), o)
+}
+
+// extract computes the rows of a corpus.
+func (f *studyFlags) extract(cmd *cobra.Command, o study.Options) error {
+	library, err := scenario.Library()
+	if err != nil {
+		return err
+	}
+	digests := map[string]string{}
+	for _, s := range library.All() {
+		digests[s.ID] = s.Digest
+	}
+	file, err := os.Open(f.corpus)
+	if err != nil {
+		return crisol.Errorf(crisol.KindInput, "read the corpus: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	sum := sha256.New()
+	set, skipped, err := extract.Rows(cmd.Context(), corpus.Read(io.TeeReader(file, sum)), digests, o.Workers)
+	if err != nil {
+		return fmt.Errorf("compute the rows of %s: %w", f.corpus, err)
+	}
+	set.CorpusDigest = hex.EncodeToString(sum.Sum(nil))
+	o.Progress(fmt.Sprintf("%d rows; left out: %d candidates without a label, %d judged under another version of their scenario", len(set.Rows), skipped.Unlabelled, skipped.Stale))
+	return writeWith(f.rows, func(w io.Writer) error { return dataset.Write(w, set) })
+}
+
+// options are those of a study for a command line.
+func (f *studyFlags) options(cmd *cobra.Command, g *global) study.Options {
+	say := func(text string) { _, _ = fmt.Fprintln(cmd.ErrOrStderr(), text) }
+	return study.Options{Seed: f.seed, Workers: g.config.Workers, Vulnerability: features.OfVulnerability(), Progress: say}
+}
+
+func modelTrain(g *global) *cobra.Command {
+	var f studyFlags
+	var out string
+	cmd := &cobra.Command{
+		Use: "train --rows FILE", Short: "Train models from labelled rows",
+		Long: `Trains rf_v1, a random forest, and gbdt_v1, gradient boosting, with their calibrations and certificates. The same rows
+and seed give the same files, byte for byte, on every machine.
+
+Without --out the models are kept below the data directory, where they take the place of those that come with Crisol.`,
+		Example: `  crisol model train --rows models/rows.jsonl.gz --out models
+  crisol model train --corpus corpus.jsonl --rows rows.jsonl.gz`,
+		Args: exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o := f.options(cmd, g)
+			s, err := f.study(cmd, o)
+			if err != nil {
+				return err
+			}
+			models, err := s.Train(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			registry, err := app.Models(g.config)
+			if err != nil {
+				return err
+			}
+			if out != "" {
+				registry.Dir = out
+			}
+			for _, b := range []*predict.Bundle{models.Forest.Bundle, models.Boosting.Bundle} {
+				if err := registry.Keep(b); err != nil {
+					return err
+				}
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", filepath.Join(registry.Dir, b.Version+predict.Suffix))
+			}
+			return nil
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "folder to write the models to (default: models below the data directory)")
+	return cmd
+}
+
+func modelEval(g *global) *cobra.Command {
+	var f studyFlags
+	var folder, card string
+	cmd := &cobra.Command{
+		Use: "eval --rows FILE", Short: "Measure models against baselines, on groups that they never saw",
+		Long: `Trains models on parts of the rows and measures them on the others: in folds of unseen groups, by time, from npm to
+other ecosystems, and with one operator left out at a time. Every figure has an interval; the baselines are in the same
+tables. It takes some minutes.`,
+		Example: `  crisol model eval --rows models/rows.jsonl.gz --report report`,
+		Args:    exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o := f.options(cmd, g)
+			s, err := f.study(cmd, o)
+			if err != nil {
+				return err
+			}
+			models, err := s.Train(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			r, err := s.Report(cmd.Context(), models, o)
+			if err != nil {
+				return err
+			}
+			return writeEvaluation(cmd, r, folder, card)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&folder, "report", "", "folder to write report.html and report.json to")
+	cmd.Flags().StringVar(&card, "card", "", "file to write the tables to, in Markdown")
+	return cmd
+}
+
+func writeEvaluation(cmd *cobra.Command, r report.Report, folder, card string) error {
+	tables := report.Markdown(r, 2)
+	if card != "" {
+		if err := os.WriteFile(card, []byte(tables), 0o644); err != nil { //nolint:gosec // for everybody to read
+			return crisol.Errorf(crisol.KindInput, "write the tables: %w", err)
+		}
+	} else if _, err := io.WriteString(cmd.OutOrStdout(), tables); err != nil {
+		return crisol.Errorf(crisol.KindInfrastructure, "print the tables: %w", err)
+	}
+	if folder == "" {
+		return nil
+	}
+	page, err := report.HTML(r)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return crisol.Errorf(crisol.KindInput, "make the folder of the report: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "report.html"), page, 0o644); err != nil { //nolint:gosec // for everybody to read
+		return crisol.Errorf(crisol.KindInput, "write the report: %w", err)
+	}
+	return writeWith(filepath.Join(folder, "report.json"), func(w io.Writer) error { return encodeJSON(w, r) })
+}
+
+func modelList(g *global) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the models", Args: exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			registry, err := app.Models(g.config)
+			if err != nil {
+				return err
+			}
+			list, err := registry.List()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd, list)
+			}
+			return show.Models(cmd.OutOrStdout(), list)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func modelPromote(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use: "promote VERSION", Short: "Make a model the one that decides", Args: exactly(1, "VERSION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			registry, err := app.Models(g.config)
+			if err != nil {
+				return err
+			}
+			if err := registry.Promote(args[0]); err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s decides from now on\n", args[0])
+			return nil
+		},
+	}
+}
+
+func modelExplain(g *global) *cobra.Command {
+	var f validateFlags
+	var version string
+	var top int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "explain SCENARIO (--patch FILE | --upgrade PURL | --fixed DIR | --reference)", Short: "Predict one patch and say by what",
+		Long: `Predicts the verdict of one patch without a trial, and names the features that moved the prediction most, each with
+what it adds to the model's output (its Shapley value).`,
+		Example: `  crisol model explain CVE-2019-10744 --patch fix.diff`,
+		Args:    exactly(1, "SCENARIO"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			candidate, err := f.candidate(cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			s, err := scenario.Open(args[0])
+			if err != nil {
+				return err
+			}
+			if f.reference {
+				candidate = wargame.Candidate{Reference: &s.Target.Reference, LockSide: "reference"}
+			}
+			a, err := g.open(cmd)
+			if err != nil {
+				return err
+			}
+			defer a.Close()
+			bundle, err := a.Models.Champion()
+			if version != "" {
+				bundle, err = a.Models.Open(version)
+			}
+			if err != nil {
+				return err
+			}
+			files, err := a.Arena.Touched(cmd.Context(), s, candidate)
+			if err != nil {
+				return err
+			}
+			p, err := bundle.Explain(app.Features(s, files), top)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd, p)
+			}
+			return show.Prediction(cmd.OutOrStdout(), p)
+		},
+	}
+	f.candidateFlags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("patch", "upgrade", "fixed", "reference")
+	cmd.MarkFlagsOneRequired("patch", "upgrade", "fixed", "reference")
+	flags := cmd.Flags()
+	flags.StringVar(&version, "model", "", "the model to ask (default: the one that decides)")
+	flags.IntVar(&top, "top", 10, "most features to name")
+	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
