@@ -20,8 +20,7 @@ type block struct {
 // elide leaves out of a source what is far from the changed stretches at runs: comments, and the bodies of blocks that
 // hold no change and are in no changed function. What is left is as well-formed as the source was, and it returns where
 // the runs are in it. A source that stays too long is cut to the lines around its changes.
-func elide(lang syntax.Language, src []byte, runs []span) ([]byte, []span) {
-	tokens := syntax.Lex(lang, src)
+func elide(lang syntax.Language, src []byte, tokens []syntax.Token, runs []span) ([]byte, []span) {
 	var blocks []block
 	filler := ""
 	if lang == syntax.Python {

@@ -78,6 +78,7 @@ func (c *Reading) Vector() Vector {
 	c.shape(v)
 	c.tally.fill(v)
 	c.patterns(v)
+	c.filters(v)
 	c.location(v)
 	if !c.structure(v) {
 		for i, f := range table {
@@ -176,6 +177,9 @@ func (c *Reading) shape(v Vector) {
 		v[linesRemoved] += float64(f.removed)
 		remarks += f.remarks
 		v[inverted] += f.inverted()
+		if l := f.after.limitValue(); l > 0 && (v[limitValue] == 0 || l < v[limitValue]) {
+			v[limitValue] = l
+		}
 	}
 	v[fileCount] = float64(len(c.files))
 	v[remarkShare] = ratio(remarks, remarks+int(v[linesAdded]+v[linesRemoved]))
@@ -282,11 +286,13 @@ func (c *Reading) structure(v Vector) bool {
 		old, now := before.scopes(), after.scopes()
 		c.functions(v, before, after)
 		total.compare(v, old, now)
-		edits(v, before, after)
+		edits(v, after)
 		for _, s := range now {
 			total.protect(v, after, s)
 		}
 		total.around(f, c.kind)
+		v[undefinedNames] += float64(f.undefined(before, after))
+		total.near(after, now)
 	}
 	if weighed {
 		total.fill(v)
@@ -338,7 +344,9 @@ type coverage struct {
 	touched, emptied           int // functions
 	nestBefore, nestAfter      int
 	protectedNew, protectedAny int
-	named                      int // calls of a dangerous name in the files
+	named                      int // what looks like a sink in the files
+	changed, changedNear       int // tokens, in all and in functions with a sink
+	repeats                    int
 }
 
 // compare counts what the touched functions held before and hold now.
@@ -416,7 +424,6 @@ func (t *coverage) protect(v Vector, r *reader, s *scope) {
 		v[guardsRight] += float64(p.right)
 		v[guardsWrong] += float64(p.wrong)
 		v[guardLiteral] += float64(p.literal)
-		v[guardConstant] += truth(p.constant)
 		v[guardContradiction] += truth(p.absurd)
 	}
 }
@@ -447,40 +454,68 @@ func (s *scope) transforms(k sink) (before, after int) {
 	return before, after
 }
 
-// around counts the calls of dangerous names in what was read of a file.
+// around counts what looks like a dangerous operation in the whole of a file: calls by name, and writes under what isn't a
+// constant.
 func (t *coverage) around(f *file, kind weakness) {
 	senses := kind.sinks()
-	if senses == 0 {
-		return
-	}
-	for i := 0; i+1 < len(f.after.tokens); i++ {
-		tok := f.after.tokens[i]
-		if tok.Kind == syntax.Word && f.after.src[f.after.tokens[i+1].Start] == '(' && exact[string(lower(f.after.text(tok)))]&senses != 0 {
+	s := f.after
+	for i := 1; i+1 < len(s.full); i++ {
+		tok := s.full[i]
+		next := s.fullSrc[s.full[i+1].Start]
+		switch {
+		case tok.Kind == syntax.Word && next == '(' && senses != 0:
+			t.named += one(exact[string(lower(tok.Of(s.fullSrc)))]&senses != 0)
+		case kind == weakPollution && next == '=' && s.full[i+1].End-s.full[i+1].Start == 1 && s.fullSrc[tok.Start] == ']' && s.full[i-1].Kind != syntax.Text && s.full[i-1].Kind != syntax.Numeral:
 			t.named++
 		}
 	}
 }
+
+// near counts the changed tokens that lie in functions with a dangerous operation, and the functions among them that
+// repeat.
+func (t *coverage) near(r *reader, now []*scope) {
+	for _, s := range now {
+		changed, _ := r.changedIn(s.start, s.end)
+		t.changed += changed
+		if len(s.sinks) > 0 {
+			t.changedNear += changed
+			t.repeats += one(r.repeats(s))
+		}
+	}
+}
+
+// repeats says whether a function calls itself, or loops over the keys of something.
+func (r *reader) repeats(s *scope) bool {
+	for i := r.from(s.start); i+1 < len(r.tokens) && int(r.tokens[i].Start) < s.end; i++ {
+		text := string(r.text(r.tokens[i]))
+		called := r.src[r.tokens[i+1].Start] == '('
+		switch {
+		case text == "in" && r.tokens[i].Kind == syntax.Word && i >= 2 && (r.near(i, -2) == "(" || isDeclaring(r.near(i, -2))):
+			return true
+		case called && (text == "keys" || text == "entries" || text == "split" || text == "getOwnPropertyNames" || text == "ownKeys"):
+			return true
+		case called && s.name != "" && text == s.name && r.near(i, -1) != "function":
+			return true
+		}
+	}
+	return false
+}
+
+func isDeclaring(word string) bool { return word == "var" || word == "let" || word == "const" }
 
 func (t *coverage) fill(v Vector) {
 	v[sinksBefore], v[sinksAfter] = float64(t.before), float64(t.after)
 	v[sinksRemoved] = float64(max(t.before-t.after, 0))
 	v[sinkShareNew], v[sinkShareAny] = ratio(t.protectedNew, t.after), ratio(t.protectedAny, t.after)
 	v[sinksTouchedShare] = min(ratio(t.after, t.named), 1)
+	v[sinkScopeShare], v[sinkRepeats] = ratio(t.changedNear, t.changed), float64(t.repeats)
 	v[nestingDelta] = float64(t.nestAfter - t.nestBefore)
 	v[sizeRatio] = min(ratio(t.tokensAfter, t.tokensBefore), 10)
 	v[emptied] = ratio(t.emptied, t.touched)
 }
 
 // edits counts edits on the trees.
-func edits(v Vector, before, after *reader) {
-	for _, i := range before.changedNodes() {
-		switch before.tree.Nodes[i].Role {
-		case syntax.If, syntax.Ternary, syntax.Loop:
-			if condition := before.tree.Child(i, syntax.FieldCondition); condition >= 0 && before.isNew(condition) {
-				v[conditionsRemoved]++
-			}
-		}
-	}
+func edits(v Vector, after *reader) {
 	for _, i := range after.changedNodes() {
 		switch after.tree.Nodes[i].Role {
 		case syntax.If, syntax.Ternary, syntax.Loop:

@@ -149,7 +149,7 @@ func TestWeaknesses(t *testing.T) {
 
 		{"comment", "redos", "a.js", setter, with(setter, "  var keys", "  // safe now\n  var keys"), want{"quiet": 1, "remark_share": 1, "tokens_added": 0}},
 		{"version", "redos", "a.js", "var VERSION = '1.2.3'\nf()\n", "var VERSION = '1.2.4'\nf()\n", want{"quiet": 1}},
-		{"renamed", "redos", "a.js", setter, strings.ReplaceAll(setter, "key ", "k "), want{"names_only": 1, "quiet": 0}},
+		{"renamed", "redos", "a.js", setter, strings.ReplaceAll(setter, "key ", "k "), want{"quiet": 0, "undefined_names": 1}},
 		{"log", "path_traversal", "a.js", fileReader, with(fileReader, "  fs.", "  console.log('reading', file)\n  fs."), want{"log_share": 1, "sink_share_new": 0}},
 	} {
 		t.Run(test.class+"/"+test.name, func(t *testing.T) {

@@ -162,10 +162,9 @@ func (r *reader) leaves(i int) bool {
 
 // polarity says what the tests in a condition ask for.
 type polarity struct {
-	deny, allow  int // tests for what is bad, and for what is good
-	right, wrong int // of those, how many let the code run for the good and not for the bad
-	literal      int // comparisons with a constant of no known danger
-	constant     bool
+	deny, allow  int  // tests for what is bad, and for what is good
+	right, wrong int  // of those, how many let the code run for the good and not for the bad
+	literal      int  // comparisons with a constant of no known danger
 	absurd       bool // no value, or every value, passes
 }
 
@@ -193,7 +192,6 @@ func (r *reader) weigh(condition int, want bool) polarity {
 				stack = append(stack, test{children[len(children)-1], !t.want})
 			}
 		case n.Role == syntax.Literal:
-			p.constant = true
 		default:
 			if and, ok := r.connective(t.node); ok {
 				p.absurd = p.absurd || r.absurd(t.node, and)

@@ -2,7 +2,7 @@ package features
 
 // Version names the meaning of the vector. It changes whenever a number's meaning does: a model serves only vectors of
 // the version that it learnt from.
-const Version = "f1"
+const Version = "f2"
 
 // Feature is one number of a vector.
 type Feature struct {
@@ -50,20 +50,15 @@ const (
 	functionsAdded
 	functionsRemoved
 	conditionsAdded
-	conditionsRemoved
 	conditionsChanged
 	callsAdded
 	callsRemoved
 	exitsAdded
-	exitsRemoved
 	loopsDelta
-	triesAdded
 	assignmentsAdded
-	assignmentsRemoved
 	stringsAdded
 	numbersChanged
 	operatorsChanged
-	namesOnly
 	literalsOnly
 	complexityBefore
 	complexityDelta
@@ -74,7 +69,6 @@ const (
 	unconditionalExit
 	swallowed
 	sinksRemoved
-	exportsRemoved
 
 	guardsNew
 	guardsRight
@@ -88,10 +82,11 @@ const (
 	guardLiteral
 	guardDeny
 	guardAllow
-	guardConstant
 	sinksBefore
 	sinksAfter
 	sinksTouchedShare
+	sinkScopeShare
+	sinkRepeats
 	wrapsSink
 	reassigns
 	transformLate
@@ -106,6 +101,7 @@ const (
 	regexBefore
 	regexAfter
 	regexRemaining
+	regexDrop
 	regexRemoved
 	regexAnchored
 	regexGlobal
@@ -146,6 +142,10 @@ const (
 
 	typeChecks
 	limitsAdded
+	limitValue
+	filterShare
+	filterHarm
+	undefinedNames
 
 	count // how many there are
 )
@@ -183,46 +183,40 @@ var table = [count]Feature{
 	errorsBefore:   {"errors_before", "files with an error in the tree before the patch", true},
 	errorsAdded:    {"errors_added", "files with an error in the tree after the patch and none before", true},
 
-	fileCount:          {"files", "touched source files", false},
-	hunkCount:          {"hunks", "hunks in them", false},
-	linesAdded:         {"lines_added", "added lines with a token on them", false},
-	linesRemoved:       {"lines_removed", "removed lines with a token on them", false},
-	tokensAdded:        {"tokens_added", "added tokens, by an alignment of each hunk's tokens: comments and white space are none", false},
-	tokensRemoved:      {"tokens_removed", "removed tokens", false},
-	churn:              {"churn", "added tokens as a share of added and removed ones", false},
-	movedShare:         {"moved_share", "share of added tokens that were removed elsewhere in the patch", false},
-	remarkShare:        {"remark_share", "share of changed lines that are blank, or comments throughout", false},
-	quiet:              {"quiet", "1 if no token changes: only comments, white space or version numbers do", false},
-	logShare:           {"log_share", "share of added calls that write a log", false},
-	functionsTouched:   {"functions_touched", "functions, and top levels of files, with a changed token", true},
-	functionsAdded:     {"functions_added", "names of functions that are new in the touched files", true},
-	functionsRemoved:   {"functions_removed", "names of functions that are gone", true},
-	conditionsAdded:    {"conditions_added", "conditions (if, ternary, loop) of which most tokens are added", true},
-	conditionsRemoved:  {"conditions_removed", "conditions of which most tokens are removed", true},
-	conditionsChanged:  {"conditions_changed", "conditions of which fewer tokens are added", true},
-	callsAdded:         {"calls_added", "names that are called oftener after the patch, summed", false},
-	callsRemoved:       {"calls_removed", "names that are called less often, summed", false},
-	exitsAdded:         {"exits_added", "return, throw, raise, break and continue, added minus removed where positive", false},
-	exitsRemoved:       {"exits_removed", "the same, removed minus added where positive", false},
-	loopsDelta:         {"loops_delta", "loops added minus removed", false},
-	triesAdded:         {"tries_added", "try added minus removed", false},
-	assignmentsAdded:   {"assignments_added", "assignments added", false},
-	assignmentsRemoved: {"assignments_removed", "assignments removed", false},
-	stringsAdded:       {"strings_added", "added strings that are nowhere removed", false},
-	numbersChanged:     {"numbers_changed", "numbers, added and removed", false},
-	operatorsChanged:   {"operators_changed", "operators of comparison and logic, added and removed", false},
-	namesOnly:          {"names_only", "1 if every changed token is a name, and as many are added as removed", false},
-	literalsOnly:       {"literals_only", "1 if every changed token is a string, a number or a regular expression", false},
-	complexityBefore:   {"complexity_before", "branches of the touched functions before the patch", true},
-	complexityDelta:    {"complexity_delta", "branches added minus removed", false},
-	nestingDelta:       {"nesting_delta", "deepest nesting of blocks in the touched functions, after minus before", true},
-	sizeRatio:          {"size_ratio", "tokens of the touched functions after the patch as a multiple of those before", true},
-	emptied:            {"emptied", "share of touched functions that lost two thirds of their tokens", true},
+	fileCount:         {"files", "touched source files", false},
+	hunkCount:         {"hunks", "hunks in them", false},
+	linesAdded:        {"lines_added", "added lines with a token on them", false},
+	linesRemoved:      {"lines_removed", "removed lines with a token on them", false},
+	tokensAdded:       {"tokens_added", "added tokens, by an alignment of each hunk's tokens: comments and white space are none", false},
+	tokensRemoved:     {"tokens_removed", "removed tokens", false},
+	churn:             {"churn", "added tokens as a share of added and removed ones", false},
+	movedShare:        {"moved_share", "share of added tokens that were removed elsewhere in the patch", false},
+	remarkShare:       {"remark_share", "share of changed lines that are blank, or comments throughout", false},
+	quiet:             {"quiet", "1 if no token changes: only comments, white space or version numbers do", false},
+	logShare:          {"log_share", "share of added calls that write a log", false},
+	functionsTouched:  {"functions_touched", "functions, and top levels of files, with a changed token", true},
+	functionsAdded:    {"functions_added", "names of functions that are new in the touched files", true},
+	functionsRemoved:  {"functions_removed", "names of functions that are gone", true},
+	conditionsAdded:   {"conditions_added", "conditions (if, ternary, loop) of which most tokens are added", true},
+	conditionsChanged: {"conditions_changed", "conditions of which fewer tokens are added", true},
+	callsAdded:        {"calls_added", "names that are called oftener after the patch, summed", false},
+	callsRemoved:      {"calls_removed", "names that are called less often, summed", false},
+	exitsAdded:        {"exits_added", "return, throw, raise, break and continue, added minus removed where positive", false},
+	loopsDelta:        {"loops_delta", "loops added minus removed", false},
+	assignmentsAdded:  {"assignments_added", "assignments added", false},
+	stringsAdded:      {"strings_added", "added strings that are nowhere removed", false},
+	numbersChanged:    {"numbers_changed", "numbers, added and removed", false},
+	operatorsChanged:  {"operators_changed", "operators of comparison and logic, added and removed", false},
+	literalsOnly:      {"literals_only", "1 if every changed token is a string, a number or a regular expression", false},
+	complexityBefore:  {"complexity_before", "branches of the touched functions before the patch", true},
+	complexityDelta:   {"complexity_delta", "branches added minus removed", false},
+	nestingDelta:      {"nesting_delta", "deepest nesting of blocks in the touched functions, after minus before", true},
+	sizeRatio:         {"size_ratio", "tokens of the touched functions after the patch as a multiple of those before", true},
+	emptied:           {"emptied", "share of touched functions that lost two thirds of their tokens", true},
 
 	unconditionalExit: {"unconditional_exit", "added return or throw that stands in a function's own block before other statements", true},
 	swallowed:         {"swallowed", "added handlers of errors that neither throw nor call anything", true},
 	sinksRemoved:      {"sinks_removed", "dangerous operations of the vulnerability's kind that are gone, minus those that are new, where positive", true},
-	exportsRemoved:    {"exports_removed", "export and public names removed minus added, where positive", false},
 
 	guardsNew:          {"guards_new", "new or changed conditions that decide whether code is left or entered", true},
 	guardsRight:        {"guards_right", "tests in them that let pass what is allowed or stop what is denied", true},
@@ -236,10 +230,11 @@ var table = [count]Feature{
 	guardLiteral:       {"guard_literal", "new comparisons with a long or numeric constant that isn't known as dangerous: perhaps one exploit's", true},
 	guardDeny:          {"guard_deny", "new tests that look for what is bad: known dangerous constants, lists and names of denial", true},
 	guardAllow:         {"guard_allow", "new tests that ask for what is good: own properties, prefixes, types, anchored expressions, lists of permission", true},
-	guardConstant:      {"guard_constant", "new conditions that hold a constant for true or false", true},
 	sinksBefore:        {"sinks_before", "dangerous operations of the vulnerability's kind in the touched functions before the patch", true},
 	sinksAfter:         {"sinks_after", "the same after the patch", true},
-	sinksTouchedShare:  {"sinks_touched_share", "share of the names of dangerous operations in the touched files that lie in the touched functions", true},
+	sinksTouchedShare:  {"sinks_touched_share", "share of the dangerous operations in the touched files, by their look, that lie in the touched functions", true},
+	sinkScopeShare:     {"sink_scope_share", "share of the changed tokens that lie in functions with a dangerous operation", true},
+	sinkRepeats:        {"sink_repeats", "touched functions with a dangerous operation that call themselves or loop over keys", true},
 	wrapsSink:          {"wraps_sink", "new calls inside a dangerous operation, around a value that it had", true},
 	reassigns:          {"reassigns", "variables of a dangerous operation that a new call gives a value before it", true},
 	transformLate:      {"transform_late", "variables of a dangerous operation that a new call gives a value after it", true},
@@ -253,7 +248,8 @@ var table = [count]Feature{
 
 	regexBefore:     {"regex_before", "worst ambiguity of a removed regular expression: 0 none, 1 slow by starting again at each character, 2 polynomial, 3 exponential", false},
 	regexAfter:      {"regex_after", "worst ambiguity of an added one", false},
-	regexRemaining:  {"regex_remaining", "worst ambiguity of those in the touched code that stay", false},
+	regexRemaining:  {"regex_remaining", "worst ambiguity of those in the touched files after the patch, where the weakness is about that", false},
+	regexDrop:       {"regex_drop", "by how much the worst ambiguity in the touched files sinks, where the weakness is about that", false},
 	regexRemoved:    {"regex_removed", "regular expressions removed minus added", false},
 	regexAnchored:   {"regex_anchored", "share of added regular expressions that are anchored at both ends; 0 without any", false},
 	regexGlobal:     {"regex_global", "global flags of regular expressions, added minus removed", false},
@@ -292,8 +288,12 @@ var table = [count]Feature{
 	textMatch:         {"text_match", "BM25 of the touched code's words for the words of the vulnerability's text; a word's weight is by its form", false},
 	textShare:         {"text_share", "share of changed tokens in functions or files that the text names", true},
 
-	typeChecks:  {"type_checks", "added tests and conversions of type (typeof, isArray, isinstance, String)", false},
-	limitsAdded: {"limits_added", "added comparisons of a length, size, count or depth", false},
+	typeChecks:     {"type_checks", "added tests and conversions of type (typeof, isArray, isinstance, String)", false},
+	limitValue:     {"limit_value", "logarithm (base 10) of the smallest number that an added comparison or slice holds something to; 0 without any", false},
+	filterShare:    {"filter_share", "share of some hostile texts of the weakness that an added expression or constant would catch", false},
+	filterHarm:     {"filter_harm", "share of some benign texts that it would catch too", false},
+	undefinedNames: {"undefined_names", "names that are brought in and nothing declares, or that lose their declaration and are still used; scripts and Python", true},
+	limitsAdded:    {"limits_added", "added comparisons of a length, size, count or depth", false},
 }
 
 // OfVulnerability names the features that tell of the vulnerability and nothing of the patch.

@@ -17,7 +17,7 @@ type search struct {
 
 func (w weakness) search() search {
 	if w == weakRedos {
-		return search{ambiguity.Limits{States: 600, Work: 200_000, Steps: 2_000_000, Families: 1}, 8, 1200}
+		return search{ambiguity.Limits{States: 600, Work: 200_000, Steps: 2_000_000, Families: 1}, 12, 1200}
 	}
 	return search{ambiguity.Limits{States: 300, Work: 60_000, Steps: 500_000, Families: 1}, 4, 400}
 }
@@ -58,9 +58,6 @@ func (c *Reading) patterns(v Vector) {
 		}
 		for _, e := range now {
 			if !e.changed {
-				if c.kind == weakRedos {
-					v[regexRemaining] = max(v[regexRemaining], rank(e))
-				}
 				continue
 			}
 			added++
@@ -75,6 +72,24 @@ func (c *Reading) patterns(v Vector) {
 		v[pollutionNamesPresent] = max(v[pollutionNamesPresent], present)
 	}
 	v[regexAnchored] = ratio(anchored, added)
+	if c.kind != weakRedos {
+		return
+	}
+	before := v[regexBefore]
+	for _, f := range c.files {
+		for _, e := range f.before.whole().expressions() {
+			before = max(before, rank(e))
+		}
+		for _, e := range f.after.whole().expressions() {
+			v[regexRemaining] = max(v[regexRemaining], rank(e))
+		}
+	}
+	v[regexDrop] = before - v[regexRemaining]
+}
+
+// whole is a side with all of its source.
+func (s *side) whole() *side {
+	return &side{lang: s.lang, src: s.fullSrc, tokens: s.full, changed: make([]bool, len(s.full))}
 }
 
 // rank is how ambiguous an expression is: 0 not, 1 by starting again, 2 polynomially, 3 exponentially.

@@ -27,6 +27,9 @@ type side struct {
 	// runs are the changed lines; those of the two sides belong together, one by one.
 	runs []span
 	tree *syntax.Tree // nil when only tokens are known
+	// The whole source and its tokens, comments among them; the same as src without one.
+	fullSrc []byte
+	full    []syntax.Token
 }
 
 // file is a touched file.
@@ -101,8 +104,9 @@ func within(hunks []diff.Hunk, left *int) []diff.Hunk {
 
 // newSide keeps of a source what lies near its changes.
 func newSide(lang syntax.Language, src []byte, runs []span) *side {
-	kept, mapped := elide(lang, src, runs)
-	return &side{lang: lang, src: kept, runs: mapped}
+	tokens := syntax.Lex(lang, src)
+	kept, mapped := elide(lang, src, tokens, runs)
+	return &side{lang: lang, src: kept, runs: mapped, fullSrc: src, full: tokens}
 }
 
 // parse makes the trees of both sides where a grammar, the budget and the text allow it, and their tokens.
@@ -297,6 +301,7 @@ func fragment(hunks []diff.Hunk, lang syntax.Language) (before, after *side) {
 	}
 	before.lexFragment()
 	after.lexFragment()
+	before.fullSrc, before.full, after.fullSrc, after.full = before.src, before.tokens, after.src, after.tokens
 	return before, after
 }
 

@@ -111,7 +111,6 @@ func (t *tally) fill(v Vector) {
 	v[tokensAdded], v[tokensRemoved] = float64(t.added), float64(t.removed)
 	v[quiet] = truth(t.added+t.removed == 0)
 	v[churn] = ratio(t.added, t.added+t.removed)
-	v[namesOnly] = truth(t.addedNames > 0 && t.addedNames == t.removedNames && t.literalsChanged+t.otherChanged == 0)
 	v[literalsOnly] = truth(t.literalsChanged > 0 && t.addedNames+t.removedNames+t.otherChanged == 0)
 	moved, logs := 0, 0
 	for _, e := range t.order {
@@ -142,7 +141,6 @@ func (t *tally) general(v Vector, e *entry) {
 		switch string(e.text) {
 		case "=", "+=", "-=", ":=", "|=", "&=", "||=", "&&=", "??=", "*=":
 			v[assignmentsAdded] += float64(e.added)
-			v[assignmentsRemoved] += float64(e.removed)
 		case "==", "===", "!=", "!==", "<", ">", "<=", ">=", "!", "&&", "||":
 			v[operatorsChanged] += float64(e.added + e.removed)
 			if string(e.text) == "&&" || string(e.text) == "||" {
@@ -151,8 +149,6 @@ func (t *tally) general(v Vector, e *entry) {
 		case "?", "??":
 			v[complexityDelta] += n
 		}
-	case e.sense&isExport != 0:
-		v[exportsRemoved] += max(-n, 0)
 	}
 	if e.kind != syntax.Word {
 		return
@@ -171,13 +167,10 @@ func (t *tally) general(v Vector, e *entry) {
 	}
 	if exact[word]&isExit != 0 && keywords[word] {
 		v[exitsAdded] += max(n, 0)
-		v[exitsRemoved] += max(-n, 0)
 	}
 	switch word {
 	case "for", "while", "foreach", "loop":
 		v[loopsDelta] += n
-	case "try":
-		v[triesAdded] += n
 	}
 }
 

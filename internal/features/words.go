@@ -24,9 +24,6 @@ const (
 	// words of control
 	isBranch
 	isExit
-	isLoop
-	isTry
-	isExport
 	// what names promise
 	isLog
 	isEscape
@@ -72,9 +69,6 @@ var exact = senses(map[sense]string{
 	sinkMemory: "memcpy memmove memset strcpy strncpy strcat strncat sprintf vsprintf snprintf malloc calloc realloc free gets fgets read fread alloca strdup strlen memcmp bcopy sscanf",
 	isBranch:   "if elif elseif for while case catch except switch match foreach unless",
 	isExit:     "return throw raise break continue goto panic abort exit",
-	isLoop:     "for while do foreach loop foreachof",
-	isTry:      "try catch except finally",
-	isExport:   "export exports module public pub",
 	isLog:      "log debug warn info console logger warning syslog var_dump print_r",
 	isEscape: "htmlspecialchars htmlentities escape encodeuri encodeuricomponent escapehtml quote quoteattr escapexml htmlescape encode urlencode rawurlencode strip_tags sanitize sanitise dompurify purify escaperegexp addslashes " +
 		"mysqli_real_escape_string real_escape_string escapestring escape_string bleach clean xss htmlencode escapemarkup escapeattribute escapeexpression",

@@ -1,0 +1,186 @@
+package features
+
+import (
+	"crisol/internal/syntax"
+)
+
+// globals are names that scripts and Python have without a declaration.
+var globals = set("Object Array String Number Boolean Math JSON Date RegExp Error TypeError RangeError SyntaxError ReferenceError URIError EvalError Map Set WeakMap WeakSet WeakRef Symbol Promise Proxy Reflect BigInt " +
+	"parseInt parseFloat isNaN isFinite encodeURIComponent decodeURIComponent encodeURI decodeURI escape unescape eval Function NaN Infinity undefined globalThis window document navigator location self top " +
+	"process Buffer require module exports global console setTimeout clearTimeout setInterval clearInterval setImmediate __dirname __filename arguments URL URLSearchParams TextEncoder TextDecoder fetch structuredClone " +
+	"queueMicrotask performance AbortController Event EventTarget Uint8Array Int8Array Uint16Array Int16Array Uint32Array Int32Array Float32Array Float64Array ArrayBuffer DataView Intl alert define AggregateError of get set " +
+	"len str int float bool list dict tuple set frozenset bytes bytearray range enumerate zip map filter sorted reversed min max sum abs any all isinstance issubclass hasattr getattr setattr delattr callable type id repr " +
+	"print open input iter next super object property staticmethod classmethod vars dir hash hex oct ord chr round pow divmod slice format ascii compile exec globals locals Exception ValueError KeyError IndexError AttributeError " +
+	"RuntimeError NotImplementedError OSError IOError StopIteration AssertionError ImportError ModuleNotFoundError UnicodeDecodeError UnicodeError ZeroDivisionError PermissionError FileNotFoundError NotImplemented Ellipsis cls __name__ __file__ __all__ unicode basestring xrange long NameError OverflowError LookupError ArithmeticError BaseException Warning DeprecationWarning UserWarning memoryview complex")
+
+// undefined counts names that the patch leaves without a definition: ones that it brings in and that nothing declares,
+// and ones whose declaration it removes and that are still used. Only scripts and Python are looked at; elsewhere names
+// come from other files.
+func (f *file) undefined(before, after *reader) int {
+	if !isScript(f.lang) && f.lang != syntax.Python {
+		return 0
+	}
+	declared := after.declared(func(int) bool { return true })
+	had := f.before.words()
+	missing := map[string]bool{}
+	for _, i := range after.changedTokens() {
+		if name := after.free(i); name != "" && !had[name] && !declared[name] {
+			missing[name] = true
+		}
+	}
+	lost := before.declared(before.isTouched)
+	for name := range lost {
+		if declared[name] {
+			delete(lost, name)
+		}
+	}
+	if len(lost) > 0 {
+		full := f.after.whole()
+		for i := range full.tokens {
+			if name := string(full.text(full.tokens[i])); lost[name] && full.declares(i) {
+				delete(lost, name)
+			}
+		}
+		for i := range full.tokens {
+			if name := full.free(i); name != "" && lost[name] {
+				missing[name] = true
+			}
+		}
+	}
+	return len(missing)
+}
+
+// words are all words of the whole source.
+func (s *side) words() map[string]bool {
+	out := make(map[string]bool, 256)
+	for _, t := range s.full {
+		if t.Kind == syntax.Word {
+			out[string(t.Of(s.fullSrc))] = true
+		}
+	}
+	return out
+}
+
+// free is a token's text if it is a name that has to be defined somewhere: not a property, a key or a label.
+func (s *side) free(i int) string {
+	t := s.tokens[i]
+	if t.Kind != syntax.Word {
+		return ""
+	}
+	text := s.text(t)
+	if !isName(text) || globals[string(text)] {
+		return ""
+	}
+	if prev := s.near(i, -1); prev == "." || prev == "?." || prev == "#" || prev == "@" {
+		return ""
+	}
+	switch next := s.near(i, 1); {
+	case next == ":" || next == "=" && s.lang == syntax.Python: // a key, or a keyword argument
+		return ""
+	case next == "(" && s.near(i, -1) != "(" && s.definesMethod(i):
+		return ""
+	}
+	return string(text)
+}
+
+// declares says whether a name looks declared where it stands: after a word that declares, before a single =, or among
+// the parameters of a function.
+func (s *side) declares(i int) bool {
+	switch s.near(i, -1) {
+	case "var", "let", "const", "function", "class", "import", "as", "def", "for", "{":
+		return s.near(i, -1) != "{" || s.near(i, 1) != ":"
+	case ".", "?.":
+		return false
+	}
+	if s.near(i, 1) == "=" || s.near(i, 1) == "=>" {
+		return true
+	}
+	depth := 0
+	for at := i + 1; at < len(s.tokens) && at < i+60; at++ {
+		switch s.near(at, 0) {
+		case "(", "[":
+			depth++
+		case ")":
+			if depth--; depth < 0 {
+				next := s.near(at, 1)
+				return next == "{" && !s.controls(at) || next == "=>" || next == ":" && s.lang == syntax.Python
+			}
+		case ";", "{", "}":
+			return false
+		}
+	}
+	return false
+}
+
+// controls says whether the closing bracket at i ends the head of an if, a loop or the like.
+func (s *side) controls(i int) bool {
+	depth := 0
+	for ; i >= 0; i-- {
+		switch s.near(i, 0) {
+		case ")":
+			depth++
+		case "(":
+			if depth--; depth == 0 {
+				return control[s.near(i, -1)]
+			}
+		}
+	}
+	return true
+}
+
+// definesMethod says whether the brackets after a name are followed by a brace: name(a) { }.
+func (s *side) definesMethod(i int) bool {
+	depth := 0
+	for at := i + 1; at < len(s.tokens) && at < i+60; at++ {
+		if s.tokens[at].Kind != syntax.Operator {
+			continue
+		}
+		switch s.src[s.tokens[at].Start] {
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return s.near(at, 1) == "{"
+			}
+		}
+	}
+	return false
+}
+
+// declared are the names that nodes for which in holds declare.
+func (r *reader) declared(in func(int) bool) map[string]bool {
+	out := map[string]bool{}
+	add := func(i int) {
+		if i < 0 || !r.spend(int(r.tree.Nodes[i].Size)) || !in(i) {
+			return
+		}
+		for at := i; at < r.tree.Next(i); at++ {
+			if n := r.tree.Nodes[at]; n.Role == syntax.Identifier && n.Size == 1 {
+				out[string(r.tree.Bytes(at))] = true
+			}
+		}
+	}
+	for i, n := range r.tree.Nodes {
+		switch n.Role {
+		case syntax.Function, syntax.Class:
+			add(r.tree.Child(i, syntax.FieldName))
+			add(r.tree.Child(i, syntax.FieldParameters))
+		case syntax.Declarator:
+			add(r.tree.Child(i, syntax.FieldName, syntax.FieldLeft, syntax.FieldPattern))
+		case syntax.Assignment:
+			if left := r.tree.Child(i, syntax.FieldLeft); left >= 0 && (r.lang == syntax.Python || r.tree.Nodes[left].Size == 1) {
+				add(left)
+			}
+		case syntax.Import:
+			add(i)
+		case syntax.Loop, syntax.Catch:
+			add(r.tree.Child(i, syntax.FieldLeft, syntax.FieldParameters))
+		case syntax.NoRole:
+			switch r.tree.Kind(i) {
+			case "for_in_clause", "as_pattern_target", "labeled_statement", "global_statement", "case_pattern":
+				add(i)
+			}
+		}
+	}
+	return out
+}
