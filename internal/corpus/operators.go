@@ -93,7 +93,7 @@ func onTarget(x *subject) []place {
 // aroundTarget edits the vulnerable files around what the fix changes, and then anywhere.
 func aroundTarget(x *subject) []place {
 	near := onTarget(x)[0]
-	return []place{near, near, {near.state, onlyTarget, nil}}
+	return []place{near, near, near, {near.state, onlyTarget, nil}}
 }
 
 // onEither edits the target and the fix in turn, and begins with either.

@@ -74,17 +74,32 @@ type function struct {
 	params     []param
 }
 
-// functions lists the functions with a body that one of the spans lies in or touches, innermost ones first; all, where
-// there are none such.
+// functions lists the functions that the spans lie in, the innermost of each, and those that begin in one; all functions,
+// where there are none such. Those without a body in braces, or their like, are left out.
 func (s *Source) functions() (list []function) {
 	var all []function
+	near := map[int]bool{}
 	for _, d := range s.tree.Functions() {
-		if d.Body < 0 || s.tree.Nodes[d.Body].Role != syntax.Block {
-			continue
+		if d.Body >= 0 && s.tree.Nodes[d.Body].Role == syntax.Block {
+			all = append(all, function{d.Node, d.Body, d.Name, s.params(d.Node)})
 		}
-		all = append(all, function{d.Node, d.Body, d.Name, s.params(d.Node)})
-		if slices.ContainsFunc(s.spans, func(p span) bool { return p.start < d.End && d.Start < p.end }) {
-			list = append(list, all[len(all)-1])
+	}
+	for _, p := range s.spans {
+		innermost := -1
+		for k, f := range all { // outer ones come before those in them
+			n := s.tree.Nodes[f.node]
+			switch {
+			case int(n.Start) <= p.start && p.start < int(n.End):
+				innermost = k
+			case p.start <= int(n.Start) && int(n.Start) < p.end:
+				near[k] = true
+			}
+		}
+		near[innermost] = true
+	}
+	for k, f := range all {
+		if near[k] {
+			list = append(list, f)
 		}
 	}
 	if len(list) == 0 {

@@ -16,14 +16,14 @@ type template struct{ note, code string }
 var entryGuards = map[string]map[syntax.Language][]template{
 	"prototype_pollution": {
 		syntax.JavaScript: {
-			{"path keys refused", `if (/(^|[^\w$])(__proto__|constructor|prototype)($|[^\w$])/.test(Array.isArray(%s) ? %s.join('.') : String(%s))) throw new Error('unsafe key');`},
+			{"path keys refused", `if (/(^|[^\w$])(__proto__|constructor|prototype)($|[^\w$])/.test(Array.isArray(%s) ? %s.join('.') : String(%s))) throw new {error}('{message}');`},
 			{"path keys ignored", `if (/__proto__|constructor|prototype/.test(String(%s))) return;`},
-			{"one path key refused", `if (String(%s).indexOf('__proto__') !== -1) throw new Error('unsafe key');`},
-			{"text path keys refused", `if (typeof %s === 'string' && /__proto__|constructor|prototype/.test(%s)) throw new Error('unsafe key');`},
+			{"one path key refused", `if (String(%s).indexOf('__proto__') !== -1) throw new {error}('{message}');`},
+			{"text path keys refused", `if (typeof %s === 'string' && /__proto__|constructor|prototype/.test(%s)) throw new {error}('{message}');`},
 			{"own keys searched", `(function scan(value, depth) {
   if (value === null || typeof value !== 'object' || depth > 20) return;
   Object.getOwnPropertyNames(value).forEach(function (key) {
-    if (key === '__proto__' || key === 'constructor' || key === 'prototype') throw new Error('unsafe key');
+    if (key === '__proto__' || key === 'constructor' || key === 'prototype') throw new {error}('{message}');
     scan(value[key], depth + 1);
   });
 })(%s, 0);`},
@@ -34,18 +34,18 @@ var entryGuards = map[string]map[syntax.Language][]template{
     else strip(value[key], depth + 1);
   });
 })(%s, 0);`},
-			{"top keys searched", `if (%s && typeof %s === 'object' && Object.keys(%s).indexOf('__proto__') !== -1) throw new Error('unsafe key');`},
-			{"enumerable keys searched", `for (var unsafe in %s) { if (unsafe === '__proto__' || unsafe === 'constructor') throw new Error('unsafe key'); }`},
+			{"top keys searched", `if (%s && typeof %s === 'object' && Object.keys(%s).indexOf('__proto__') !== -1) throw new {error}('{message}');`},
+			{"enumerable keys searched", `for (var unsafe in %s) { if (unsafe === '__proto__' || unsafe === 'constructor') throw new {error}('{message}'); }`},
 			{"copied by JSON", `if (%s && typeof %s === 'object') %s = JSON.parse(JSON.stringify(%s));`},
 			{"prototype frozen", `Object.freeze(Object.prototype);`},
-			{"the prototype itself refused", `if (%s === Object.prototype) throw new Error('unsafe target');`},
+			{"the prototype itself refused", `if (%s === Object.prototype) throw new {error}('{message}');`},
 		},
 	},
 	"path_traversal": {
 		syntax.JavaScript: {
-			{"dots refused", `if (String(%s && %s.url || %s).indexOf('..') !== -1) throw new Error('unsafe path');`},
-			{"decoded dots refused", `if (/(^|[\\/])\.\.([\\/]|$)/.test(decodeURIComponent(String(%s && %s.url || %s)))) throw new Error('unsafe path');`},
-			{"leading dots refused", `if (String(%s && %s.url || %s).indexOf('../') === 0) throw new Error('unsafe path');`},
+			{"dots refused", `if (String(%s && %s.url || %s).indexOf('..') !== -1) throw new {error}('{message}');`},
+			{"decoded dots refused", `if (/(^|[\\/])\.\.([\\/]|$)/.test(decodeURIComponent(String(%s && %s.url || %s)))) throw new {error}('{message}');`},
+			{"leading dots refused", `if (String(%s && %s.url || %s).indexOf('../') === 0) throw new {error}('{message}');`},
 			{"dots removed once", `if (typeof %s === 'string') %s = %s.replace('../', '');`},
 			{"dots removed", `if (typeof %s === 'string') %s = %s.replace(/\.\.\//g, '');`},
 			{"dots of a request removed", `if (%s && typeof %s.url === 'string') %s.url = decodeURIComponent(%s.url).replace(/\.\.+/g, '');`},
@@ -53,79 +53,79 @@ var entryGuards = map[string]map[syntax.Language][]template{
 			{"path made absolute", `if (typeof %s === 'string') %s = require('path').posix.normalize('/' + %s);`},
 		},
 		syntax.Python: {
-			{"dots refused", `if '..' in str(%s): raise ValueError('unsafe path')`},
-			{"absolute refused", `if str(%s).startswith('/'): raise ValueError('unsafe path')`},
-			{"dots and absolute refused", `if '..' in str(%s).replace('\\', '/').split('/') or str(%s).startswith('/'): raise ValueError('unsafe path')`},
+			{"dots refused", `if '..' in str(%s): raise ValueError('{message}')`},
+			{"absolute refused", `if str(%s).startswith('/'): raise ValueError('{message}')`},
+			{"dots and absolute refused", `if '..' in str(%s).replace('\\', '/').split('/') or str(%s).startswith('/'): raise ValueError('{message}')`},
 		},
 		syntax.Go: {
-			{"dots refused", "for i := 0; i+1 < len(%s); i++ {\n\tif %s[i:i+2] == \"..\" {\n\t\tpanic(\"unsafe path\")\n\t}\n}"},
-			{"leading dots refused", "if len(%s) > 1 && %s[:2] == \"..\" {\n\tpanic(\"unsafe path\")\n}"},
+			{"dots refused", "for i := 0; i+1 < len(%s); i++ {\n\tif %s[i:i+2] == \"..\" {\n\t\tpanic(\"{message}\")\n\t}\n}"},
+			{"leading dots refused", "if len(%s) > 1 && %s[:2] == \"..\" {\n\tpanic(\"{message}\")\n}"},
 		},
 		syntax.Java: {
-			{"dots refused", `if (%s != null && %s.contains("..")) throw new IllegalArgumentException("unsafe path");`},
-			{"leading dots refused", `if (%s != null && %s.startsWith("../")) throw new IllegalArgumentException("unsafe path");`},
+			{"dots refused", `if (%s != null && %s.contains("..")) throw new IllegalArgumentException("{message}");`},
+			{"leading dots refused", `if (%s != null && %s.startsWith("../")) throw new IllegalArgumentException("{message}");`},
 		},
 		syntax.Rust: {
-			{"dots refused", `if format!("{:?}", %s).contains("..") { panic!("unsafe path"); }`},
+			{"dots refused", `if format!("{:?}", %s).contains("..") { panic!("{message}"); }`},
 		},
 	},
 	"command_injection": {
 		syntax.JavaScript: {
-			{"plain words only", `if (typeof %s === 'string' && !/^[\w.\/:@=, -]*$/.test(%s)) throw new Error('unsafe argument');`},
-			{"deep plain words only", `(function check(value) { if (typeof value === 'string') { if (!/^[\w.\/:@=, -]*$/.test(value)) throw new Error('unsafe argument'); } else if (value && typeof value === 'object') Object.keys(value).forEach(function (key) { check(value[key]); }); })(%s);`},
-			{"plain words by test of the start", `if (typeof %s === 'string' && !/^[\w.\/-]+/.test(%s)) throw new Error('unsafe argument');`},
-			{"separators refused", `if (/[;&|]/.test(String(%s))) throw new Error('unsafe argument');`},
-			{"shell characters refused", "if (/[;&|`$()<>\\n\\r'\"\\\\]/.test(typeof %s === 'object' ? JSON.stringify(Object.values(%s || {})).slice(1, -1).replace(/\"/g, '') : String(%s))) throw new Error('unsafe argument');"},
+			{"plain words only", `if (typeof %s === 'string' && !/^[\w.\/:@=, -]*$/.test(%s)) throw new {error}('{message}');`},
+			{"deep plain words only", `(function check(value) { if (typeof value === 'string') { if (!/^[\w.\/:@=, -]*$/.test(value)) throw new {error}('{message}'); } else if (value && typeof value === 'object') Object.keys(value).forEach(function (key) { check(value[key]); }); })(%s);`},
+			{"plain words by test of the start", `if (typeof %s === 'string' && !/^[\w.\/-]+/.test(%s)) throw new {error}('{message}');`},
+			{"separators refused", `if (/[;&|]/.test(String(%s))) throw new {error}('{message}');`},
+			{"shell characters refused", "if (/[;&|`$()<>\\n\\r'\"\\\\]/.test(typeof %s === 'object' ? JSON.stringify(Object.values(%s || {})).slice(1, -1).replace(/\"/g, '') : String(%s))) throw new {error}('{message}');"},
 			{"semicolons removed", `if (typeof %s === 'string') %s = %s.replace(/;/g, '');`},
 			{"shell characters removed", "if (typeof %s === 'string') %s = %s.replace(/[;&|`$(){}<>\\n\\r'\"\\\\!]/g, '');"},
 			{"quoted", `if (typeof %s === 'string') %s = "'" + %s.replace(/'/g, "'\\''") + "'";`},
 			{"quoted in double quotes", `if (typeof %s === 'string') %s = '"' + %s + '"';`},
 		},
 		syntax.Python: {
-			{"plain words only", `if isinstance(%s, str) and not all(c.isalnum() or c in '._/:@=-' for c in %s): raise ValueError('unsafe argument')`},
-			{"separators refused", `if any(c in str(%s) for c in ';&|'): raise ValueError('unsafe argument')`},
-			{"leading dash refused", `if str(%s).startswith('-'): raise ValueError('unsafe argument')`},
+			{"plain words only", `if isinstance(%s, str) and not all(c.isalnum() or c in '._/:@=-' for c in %s): raise ValueError('{message}')`},
+			{"separators refused", `if any(c in str(%s) for c in ';&|'): raise ValueError('{message}')`},
+			{"leading dash refused", `if str(%s).startswith('-'): raise ValueError('{message}')`},
 		},
 		syntax.Go: {
-			{"leading dash refused", "if len(%s) > 0 && %s[0] == '-' {\n\tpanic(\"unsafe argument\")\n}"},
+			{"leading dash refused", "if len(%s) > 0 && %s[0] == '-' {\n\tpanic(\"{message}\")\n}"},
 		},
 	},
 	"code_injection": {
 		syntax.JavaScript: {
-			{"names only", `if (typeof %s === 'string' && !/^[\w$.]*$/.test(%s)) throw new Error('unsafe code');`},
-			{"calls refused", `if (/[()]/.test(String(%s))) throw new Error('unsafe code');`},
-			{"words refused", `if (/require|process|child_process/.test(String(%s))) throw new Error('unsafe code');`},
-			{"text refused", `if (typeof %s === 'string' && /[(){}=;]/.test(%s)) throw new Error('unsafe code');`},
+			{"names only", `if (typeof %s === 'string' && !/^[\w$.]*$/.test(%s)) throw new {error}('{message}');`},
+			{"calls refused", `if (/[()]/.test(String(%s))) throw new {error}('{message}');`},
+			{"words refused", `if (/require|process|child_process/.test(String(%s))) throw new {error}('{message}');`},
+			{"text refused", `if (typeof %s === 'string' && /[(){}=;]/.test(%s)) throw new {error}('{message}');`},
 		},
 		syntax.Python: {
-			{"dunders refused", `if '__' in str(%s): raise ValueError('unsafe code')`},
-			{"calls refused", `if '(' in str(%s): raise ValueError('unsafe code')`},
+			{"dunders refused", `if '__' in str(%s): raise ValueError('{message}')`},
+			{"calls refused", `if '(' in str(%s): raise ValueError('{message}')`},
 		},
 		syntax.Java: {
-			{"scripts refused", `if (%s != null && %s.contains("script:")) throw new IllegalArgumentException("unsafe code");`},
+			{"scripts refused", `if (%s != null && %s.contains("script:")) throw new IllegalArgumentException("{message}");`},
 		},
 	},
 	"redos": {
 		syntax.JavaScript: {
-			{"long input refused", `if (typeof %s === 'string' && %s.length > 1000) throw new Error('too long');`},
-			{"very long input refused", `if (typeof %s === 'string' && %s.length > 50000) throw new Error('too long');`},
-			{"input above 100 refused", `if (typeof %s === 'string' && %s.length > 100) throw new Error('too long');`},
+			{"long input refused", `if (typeof %s === 'string' && %s.length > 1000) throw new {error}('{message}');`},
+			{"very long input refused", `if (typeof %s === 'string' && %s.length > 50000) throw new {error}('{message}');`},
+			{"input above 100 refused", `if (typeof %s === 'string' && %s.length > 100) throw new {error}('{message}');`},
 			{"input cut", `if (typeof %s === 'string') %s = %s.slice(0, 500);`},
 			{"long input gives nothing", `if (typeof %s === 'string' && %s.length > 2000) return null;`},
-			{"repeated blanks refused", `if (/\s{20}/.test(String(%s))) throw new Error('too long');`},
-			{"any run refused", `if (/(.)\1{30}/.test(String(%s))) throw new Error('too long');`},
+			{"repeated blanks refused", `if (/\s{20}/.test(String(%s))) throw new {error}('{message}');`},
+			{"any run refused", `if (/(.)\1{30}/.test(String(%s))) throw new {error}('{message}');`},
 		},
 		syntax.Python: {
-			{"long input refused", `if isinstance(%s, (str, bytes)) and len(%s) > 1000: raise ValueError('too long')`},
-			{"very long input refused", `if isinstance(%s, (str, bytes)) and len(%s) > 50000: raise ValueError('too long')`},
+			{"long input refused", `if isinstance(%s, (str, bytes)) and len(%s) > 1000: raise ValueError('{message}')`},
+			{"very long input refused", `if isinstance(%s, (str, bytes)) and len(%s) > 50000: raise ValueError('{message}')`},
 			{"input cut", `if isinstance(%s, (str, bytes)): %s = %s[:500]`},
 		},
 		syntax.Go: {
-			{"long input refused", "if len(%s) > 1000 {\n\tpanic(\"too long\")\n}"},
-			{"very long input refused", "if len(%s) > 100000 {\n\tpanic(\"too long\")\n}"},
+			{"long input refused", "if len(%s) > 1000 {\n\tpanic(\"{message}\")\n}"},
+			{"very long input refused", "if len(%s) > 100000 {\n\tpanic(\"{message}\")\n}"},
 		},
 		syntax.Rust: {
-			{"long input refused", `if format!("{:?}", %s).len() > 1000 { panic!("too long"); }`},
+			{"long input refused", `if format!("{:?}", %s).len() > 1000 { panic!("{message}"); }`},
 		},
 	},
 	"xss": {
@@ -139,58 +139,58 @@ var entryGuards = map[string]map[syntax.Language][]template{
 			{"escaped with quotes", `if isinstance(%s, str): %s = __import__('html').escape(%s)`},
 			{"escaped without quotes", `if isinstance(%s, str): %s = __import__('html').escape(%s, quote=False)`},
 			{"brackets escaped", `if isinstance(%s, str): %s = %s.replace('<', '&lt;').replace('>', '&gt;')`},
-			{"script refused", `if 'script' in str(%s).lower(): raise ValueError('unsafe text')`},
-			{"blanks refused", `if any(c.isspace() for k in (%s if isinstance(%s, dict) else [str(%s)]) for c in str(k)): raise ValueError('unsafe name')`},
+			{"script refused", `if 'script' in str(%s).lower(): raise ValueError('{message}')`},
+			{"blanks refused", `if any(c.isspace() for k in (%s if isinstance(%s, dict) else [str(%s)]) for c in str(k)): raise ValueError('{message}')`},
 		},
 	},
 	"sql_injection": {
 		syntax.JavaScript: {
 			{"number", `if (typeof %s === 'string') %s = Number(%s);`},
 			{"quotes doubled", `if (typeof %s === 'string') %s = %s.replace(/'/g, "''");`},
-			{"words refused", `if (/union|select|--/i.test(String(%s))) throw new Error('unsafe query');`},
+			{"words refused", `if (/union|select|--/i.test(String(%s))) throw new {error}('{message}');`},
 		},
 		syntax.Python: {
 			{"quotes doubled", `if isinstance(%s, str): %s = %s.replace("'", "''")`},
-			{"words refused", `if 'union' in str(%s).lower(): raise ValueError('unsafe query')`},
-			{"names only", `if not all(c.isalnum() or c in '_. ,-' for c in str(%s)): raise ValueError('unsafe query')`},
-			{"names of keywords only", `if isinstance(%s, dict) and not all(str(k).isidentifier() for k in %s): raise ValueError('unsafe query')`},
+			{"words refused", `if 'union' in str(%s).lower(): raise ValueError('{message}')`},
+			{"names only", `if not all(c.isalnum() or c in '_. ,-' for c in str(%s)): raise ValueError('{message}')`},
+			{"names of keywords only", `if isinstance(%s, dict) and not all(str(k).isidentifier() for k in %s): raise ValueError('{message}')`},
 		},
 	},
 	"ssrf": {
 		syntax.JavaScript: {
-			{"loopback names refused", `if (/localhost|127\.0\.0\.1/.test(String(%s && %s.url || %s))) throw new Error('unsafe address');`},
+			{"loopback names refused", `if (/localhost|127\.0\.0\.1/.test(String(%s && %s.url || %s))) throw new {error}('{message}');`},
 		},
 	},
 	"open_redirect": {
 		syntax.JavaScript: {
-			{"addresses refused", `if (/^(https?:)?\/\//i.test(String(%s))) throw new Error('unsafe address');`},
+			{"addresses refused", `if (/^(https?:)?\/\//i.test(String(%s))) throw new {error}('{message}');`},
 		},
 		syntax.Python: {
-			{"addresses refused", `if str(%s).startswith(('http:', 'https:', '//')): raise ValueError('unsafe address')`},
-			{"two slashes refused", `if str(%s).startswith('//'): raise ValueError('unsafe address')`},
+			{"addresses refused", `if str(%s).startswith(('http:', 'https:', '//')): raise ValueError('{message}')`},
+			{"two slashes refused", `if str(%s).startswith('//'): raise ValueError('{message}')`},
 		},
 		syntax.Go: {
-			{"two slashes refused", "if len(%s) > 1 && %s[:2] == \"//\" {\n\tpanic(\"unsafe address\")\n}"},
+			{"two slashes refused", "if len(%s) > 1 && %s[:2] == \"//\" {\n\tpanic(\"{message}\")\n}"},
 		},
 	},
 	"deserialization": {
 		syntax.Python: {
-			{"tags refused", `if '!!' in str(%s): raise ValueError('unsafe document')`},
-			{"python tags refused", `if '!!python' in str(%s): raise ValueError('unsafe document')`},
-			{"dots refused", `if '..' in str(%s) or '/' in str(%s): raise ValueError('unsafe name')`},
+			{"tags refused", `if '!!' in str(%s): raise ValueError('{message}')`},
+			{"python tags refused", `if '!!python' in str(%s): raise ValueError('{message}')`},
+			{"dots refused", `if '..' in str(%s) or '/' in str(%s): raise ValueError('{message}')`},
 		},
 		syntax.Java: {
-			{"tags refused", `if (%s != null && %s.contains("!!")) throw new IllegalArgumentException("unsafe document");`},
+			{"tags refused", `if (%s != null && %s.contains("!!")) throw new IllegalArgumentException("{message}");`},
 		},
 	},
 	"xxe": {
 		syntax.Python: {
-			{"entities refused", `if b'<!ENTITY' in (%s if isinstance(%s, bytes) else str(%s).encode()): raise ValueError('unsafe document')`},
-			{"doctype refused", `if b'<!DOCTYPE' in (%s if isinstance(%s, bytes) else str(%s).encode()): raise ValueError('unsafe document')`},
+			{"entities refused", `if b'<!ENTITY' in (%s if isinstance(%s, bytes) else str(%s).encode()): raise ValueError('{message}')`},
+			{"doctype refused", `if b'<!DOCTYPE' in (%s if isinstance(%s, bytes) else str(%s).encode()): raise ValueError('{message}')`},
 		},
 		syntax.JavaScript: {
-			{"entities refused", `if (/<!ENTITY/.test(String(%s))) throw new Error('unsafe document');`},
-			{"doctype refused", `if (/<!DOCTYPE/i.test(String(%s))) throw new Error('unsafe document');`},
+			{"entities refused", `if (/<!ENTITY/.test(String(%s))) throw new {error}('{message}');`},
+			{"doctype refused", `if (/<!DOCTYPE/i.test(String(%s))) throw new {error}('{message}');`},
 		},
 	},
 }
@@ -205,7 +205,7 @@ func EntryGuards(weakness string) Mutator {
 					continue
 				}
 				for _, t := range templates {
-					code := strings.ReplaceAll(t.code, "%s", p.name)
+					code := reword(strings.ReplaceAll(t.code, "%s", p.name), t.note+f.name+p.name)
 					out = append(out, s.edit(fmt.Sprintf("%s for %s of %s", t.note, p.name, f.name), s.enter(f, code))...)
 				}
 			}

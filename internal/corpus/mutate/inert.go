@@ -1,6 +1,7 @@
 package mutate
 
 import (
+	"hash/fnv"
 	"strings"
 
 	"crisol/internal/syntax"
@@ -13,6 +14,10 @@ var Inert = []Mutator{
 	{"format", reformat},
 }
 
+var remarks = []string{
+	"the input is validated here", "security: reject unsafe values", "TODO: handle other encodings", "see the changelog", "fast path", "keep in step with the docs",
+}
+
 var remark = map[syntax.Language]string{syntax.Python: "# "}
 
 func addComment(s *Source) (out []Edited) {
@@ -21,7 +26,7 @@ func addComment(s *Source) (out []Edited) {
 		mark = "// "
 	}
 	for _, f := range s.functions() {
-		for _, text := range []string{"the input is validated here", "security: reject unsafe values"} {
+		for _, text := range remarks {
 			out = append(out, s.edit("comment in "+f.name, s.enter(f, mark+text))...)
 		}
 	}
@@ -75,11 +80,11 @@ var Restrictive = []Mutator{
 }
 
 var refusal = map[syntax.Language]string{
-	syntax.JavaScript: "throw new Error('not allowed')",
-	syntax.Python:     "raise ValueError('not allowed')",
-	syntax.Go:         "if true { panic(\"not allowed\") }",
-	syntax.Java:       "if (true) throw new IllegalArgumentException(\"not allowed\");",
-	syntax.Rust:       "if true { panic!(\"not allowed\"); }",
+	syntax.JavaScript: "throw new {error}('{message}')",
+	syntax.Python:     "raise ValueError('{message}')",
+	syntax.Go:         "if true { panic(\"{message}\") }",
+	syntax.Java:       "if (true) throw new IllegalArgumentException(\"{message}\");",
+	syntax.Rust:       "if true { panic!(\"{message}\"); }",
 	syntax.PlainC:     "if (1) __builtin_exit(3);",
 }
 
@@ -89,7 +94,7 @@ func refuseAll(s *Source) (out []Edited) {
 		return nil
 	}
 	for _, f := range s.functions() {
-		out = append(out, s.edit(f.name+" refuses everything", s.enter(f, code+s.words().end))...)
+		out = append(out, s.edit(f.name+" refuses everything", s.enter(f, reword(code, f.name)+s.words().end))...)
 	}
 	return out
 }
@@ -98,22 +103,23 @@ func refuseAll(s *Source) (out []Edited) {
 func refuseCommon(s *Source) (out []Edited) {
 	forms := map[syntax.Language][]string{
 		syntax.JavaScript: {
-			`if (/[a-z]/i.test(String(%s))) throw new Error('not allowed');`,
-			`if (/[^a-z0-9]/i.test(String(%s))) throw new Error('not allowed');`,
+			`if (/[a-z]/i.test(String(%s))) throw new {error}('{message}');`,
+			`if (/[^a-z0-9]/i.test(String(%s))) throw new {error}('{message}');`,
 			`if (/[._-]/.test(String(%s))) return undefined;`,
-			`if (String(%s).length > 8) throw new Error('not allowed');`,
-			`if (typeof %s === 'object') throw new TypeError('not allowed');`,
+			`if (String(%s).length > 8) throw new {error}('{message}');`,
+			`if (typeof %s === 'object') throw new {error}('{message}');`,
 		},
 		syntax.Python: {
-			"if any(c.isalpha() for c in str(%s)): raise ValueError('not allowed')",
-			"if not str(%s).isalnum(): raise ValueError('not allowed')",
-			"if len(str(%s)) > 8: raise ValueError('not allowed')",
+			"if any(c.isalpha() for c in str(%s)): raise ValueError('{message}')",
+			"if not str(%s).isalnum(): raise ValueError('{message}')",
+			"if len(str(%s)) > 8: raise ValueError('{message}')",
 		},
 	}[s.Lang]
 	for _, form := range forms {
 		for _, f := range s.functions() {
 			for _, p := range f.params {
-				out = append(out, s.edit(f.name+" refuses common values of "+p.name, s.enter(f, strings.Replace(form, "%s", p.name, 1)))...)
+				code := reword(strings.Replace(form, "%s", p.name, 1), form+f.name+p.name)
+				out = append(out, s.edit(f.name+" refuses common values of "+p.name, s.enter(f, code))...)
 			}
 		}
 	}
@@ -144,4 +150,22 @@ func swallowErrors(s *Source) (out []Edited) {
 		out = append(out, s.swap("errors of "+f.name+" are swallowed", f.body, "{\n  try {"+inner+"} catch (ignored) {\n    return undefined;\n  }\n}")...)
 	}
 	return out
+}
+
+// What guards say is drawn from one stock, whatever they guard: the words must not tell by which operator a candidate was
+// made.
+var (
+	messages = []string{
+		"invalid argument", "invalid input", "not allowed", "illegal value", "unsafe value", "bad request", "unexpected value", "rejected", "invalid key or path",
+		"value out of range",
+	}
+	errorTypes = []string{"Error", "TypeError", "RangeError", "Error"}
+)
+
+// reword fills in what a guard says when it refuses, as salt determines.
+func reword(code, salt string) string {
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(salt))
+	n := int(sum.Sum32())
+	return strings.NewReplacer("{message}", messages[n%len(messages)], "{error}", errorTypes[n/16%len(errorTypes)]).Replace(code)
 }
