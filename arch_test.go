@@ -30,6 +30,7 @@ var rooms = map[string][]string{
 	"crisol/internal/forest":              {"crisol", "crisol/internal/random"},
 	"crisol/internal/forest/naive":        {}, // what tests and benchmarks hold forest against
 	"crisol/internal/features":            {"crisol/internal/ambiguity", "crisol/internal/diff", "crisol/internal/syntax"},
+	"crisol/internal/static":              {"crisol", "crisol/internal/syntax"},
 	"crisol/internal/variant":             {"crisol"},
 	"crisol/internal/verdict":             {"crisol"},
 	"crisol/internal/dataset":             {"crisol"},
@@ -92,6 +93,7 @@ var pure = []string{
 	"crisol/internal/linear",
 	"crisol/internal/policy",
 	"crisol/internal/random",
+	"crisol/internal/static",
 	"crisol/internal/variant",
 	"crisol/internal/verdict",
 }

@@ -130,25 +130,15 @@ func (t *tally) fill(v Vector) {
 // general counts edits of any meaning.
 func (t *tally) general(v Vector, e *entry) {
 	n := float64(e.net())
-	switch {
-	case e.kind == syntax.Text:
+	switch e.kind {
+	case syntax.Text:
 		if e.removed == 0 {
 			v[stringsAdded] += n
 		}
-	case e.kind == syntax.Numeral:
+	case syntax.Numeral:
 		v[numbersChanged] += float64(e.added + e.removed)
-	case e.kind == syntax.Operator:
-		switch string(e.text) {
-		case "=", "+=", "-=", ":=", "|=", "&=", "||=", "&&=", "??=", "*=":
-			v[assignmentsAdded] += float64(e.added)
-		case "==", "===", "!=", "!==", "<", ">", "<=", ">=", "!", "&&", "||":
-			v[operatorsChanged] += float64(e.added + e.removed)
-			if string(e.text) == "&&" || string(e.text) == "||" {
-				v[complexityDelta] += n
-			}
-		case "?", "??":
-			v[complexityDelta] += n
-		}
+	case syntax.Operator:
+		t.operator(v, e)
 	}
 	if e.kind != syntax.Word {
 		return
@@ -171,6 +161,21 @@ func (t *tally) general(v Vector, e *entry) {
 	switch word {
 	case "for", "while", "foreach", "loop":
 		v[loopsDelta] += n
+	}
+}
+
+// operator counts edits of one operator.
+func (t *tally) operator(v Vector, e *entry) {
+	switch string(e.text) {
+	case "=", "+=", "-=", ":=", "|=", "&=", "||=", "&&=", "??=", "*=":
+		v[assignmentsAdded] += float64(e.added)
+	case "==", "===", "!=", "!==", "<", ">", "<=", ">=", "!":
+		v[operatorsChanged] += float64(e.added + e.removed)
+	case "&&", "||":
+		v[operatorsChanged] += float64(e.added + e.removed)
+		v[complexityDelta] += float64(e.net())
+	case "?", "??":
+		v[complexityDelta] += float64(e.net())
 	}
 }
 
