@@ -240,7 +240,8 @@ func neighbours(ecosystem string, versions []string, vulnerable, fixed string) (
 	return chosen
 }
 
-// others proposes the official diffs of the package's other scenarios, so far as their hunks apply to this target.
+// others proposes the official diffs of the package's other scenarios, so far as their hunks apply to this target: alone,
+// and on top of what fixes this one.
 func others(library []*scenario.Scenario) func(context.Context, *subject, verdicts) iter.Seq[proposal] {
 	return func(ctx context.Context, x *subject, _ verdicts) iter.Seq[proposal] {
 		return func(yield func(proposal) bool) {
@@ -252,9 +253,13 @@ func others(library []*scenario.Scenario) func(context.Context, *subject, verdic
 				if err != nil {
 					continue
 				}
-				after := x.transplant(other.base, other.fix)
+				alone := transplant(x.base, other.base, other.fix)
+				both := transplant(overlay(x.base, x.reduced), other.base, other.fix)
 				other.release()
-				if len(after) > 0 && !yield(proposal{after: after, parent: s.ID}) {
+				if len(alone) > 0 && !yield(proposal{after: alone, parent: s.ID}) {
+					return
+				}
+				if len(both) > 0 && !yield(proposal{after: overlay(x.reduced, both), parent: s.ID, note: "with this one's fix"}) {
 					return
 				}
 			}
@@ -270,12 +275,12 @@ func purlName(purl string) string {
 	return p.Ecosystem + "/" + p.Name
 }
 
-// transplant makes, on the subject's own tree, those edits between two states of another version whose surroundings occur
-// there once.
-func (x *subject) transplant(before, after sources) sources {
+// transplant makes, on a state, those edits between two states of another version whose surroundings occur there once.
+// It returns the files that they change.
+func transplant(onto, before, after sources) sources {
 	out := sources{}
 	for _, name := range after.names() {
-		text, ok := x.base[name]
+		text, ok := onto[name]
 		if !ok {
 			continue
 		}
@@ -288,7 +293,7 @@ func (x *subject) transplant(before, after sources) sources {
 				text = strings.Replace(text, old, now, 1)
 			}
 		}
-		if text != x.base[name] {
+		if text != onto[name] {
 			out[name] = text
 		}
 	}

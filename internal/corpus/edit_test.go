@@ -136,3 +136,20 @@ func TestIsSource(t *testing.T) {
 		t.Error("a program without an extension, or a text that is none")
 	}
 }
+
+// What another version changes is done where its surroundings are, and nowhere else.
+func TestTransplant(t *testing.T) {
+	t.Parallel()
+	before := sources{"f": "1\n2\n3\n4\n5\n6\n7\n8\n9\n", "gone": "x\n"}
+	after := sources{"f": "1\n2\nthree\n4\n5\n6\n7\neight\n9\n", "gone": "y\n"}
+	for _, test := range []struct{ onto, want string }{
+		{"0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n", "0\n1\n2\nthree\n4\n5\n6\n7\neight\n9\n"},
+		{"1\n2\n3\n4\n5\n6\nseven\n8\n9\n", "1\n2\nthree\n4\n5\n6\nseven\n8\n9\n"},
+		{"other\n", ""},
+		{"5\n6\n7\n8\n9\n5\n6\n7\n8\n9\n", ""}, // twice
+	} {
+		if got := transplant(sources{"f": test.onto}, before, after); got["f"] != test.want || len(got) > 1 {
+			t.Errorf("on %q: %q", test.onto, got)
+		}
+	}
+}
