@@ -67,7 +67,7 @@ func objects(base any, _ map[string]string) ([]made, error) {
 		{"renamed-constructor", "another property, by constructor.prototype", constructor(object{renamed: true})},
 		{"renamed-nested", "another property, by __proto__, one level down", nested(proto(object{renamed: true}))},
 		{"object-value", "an object as the property", proto(object{"polluted": object{"deep": "yes"}})},
-		{"beside", "after harmless keys", object{"a": 1, "b": object{"c": "x"}, "__proto__": loot}},
+		{"beside", "after harmless keys", object{"A": 1, "B": object{"c": "x"}, "__proto__": loot}}, // keys are written in order
 		{"deep", "three levels down", nested(nested(nested(proto(loot))))},
 		{"deep-constructor", "by constructor.prototype, three levels down", nested(nested(nested(constructor(loot))))},
 		{"in-array", "in an array", []any{proto(loot)}},
@@ -104,6 +104,9 @@ func keys(base any, hint map[string]string) ([]made, error) {
 	if list, ok := base.([]any); ok {
 		path := make([]string, len(list))
 		for i, key := range list {
+			if inner, ok := key.([]any); ok && len(inner) == 1 {
+				key = inner[0] // a list that reads as its only key
+			}
 			path[i], _ = key.(string)
 		}
 		before, property, err := split(path)

@@ -428,6 +428,8 @@ func pumps(base any, _ map[string]string) ([]made, error) {
 		return object{"prefix": prefix, "pump": pump, "suffix": suffix}
 	}
 	return []made{
+		{"surrounded", "between other text, with brackets and line breaks", of("text (a) [b] {c} <d>, then "+prefix, pump, suffix+"\n\x00 and more")},
+		{"after-signs", "after closing brackets", of(")]}> "+prefix, pump, suffix)},
 		{"doubled", "the pump twice as long", of(prefix, pump+pump, suffix)},
 		{"long-suffix", "a longer ending", of(prefix, pump, suffix+suffix+"\x00x")},
 		{"bang", "an exclamation mark as its ending", of(prefix, pump, "!")},

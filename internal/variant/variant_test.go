@@ -148,7 +148,7 @@ func TestForms(t *testing.T) {
 func TestSameIntent(t *testing.T) {
 	for name, bases := range map[string][]string{
 		"object": {`{"constructor":{"prototype":{"polluted":"yes"}}}`, `[{"x":{"__proto__":{"polluted":"yes"}}}]`},
-		"keys":   {`["__proto__","polluted"]`, `"constructor.prototype.polluted"`, `"[\"__proto__\"].polluted"`},
+		"keys":   {`["__proto__","polluted"]`, `[["__proto__"],"polluted"]`, `"constructor.prototype.polluted"`, `"[\"__proto__\"].polluted"`},
 		"query":  {`"?constructor[prototype][polluted]=1"`, `"%5F%5Fproto__[polluted]=1"`},
 		"shell":  {"\"`touch x`\"", `"a$(touch x)b"`, `"a | touch x"`, `"\ntouch x\n"`},
 	} {

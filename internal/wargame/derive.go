@@ -16,7 +16,8 @@ import (
 // The most variants of one exploit that are kept; a slow oracle makes each of them costly.
 const (
 	mostVariants     = 12
-	mostSlowVariants = 3
+	mostSlowVariants = 4
+	mostFamiliesKept = 2 // of the slow ones, so that others than those of an ambiguity are among them
 	mostEvasions     = 4
 )
 
@@ -110,6 +111,7 @@ func (t *trial) derive(ctx context.Context, x scenario.Exploit, watch func(strin
 		most = mostSlowVariants
 	}
 	counts, evasions, leftOut := []variant.Variant{}, []variant.Variant{}, map[string]string{}
+	families := 0
 	for i, v := range list {
 		evasion := v.Evasion && reasons[i] == dead
 		v.Evasion = evasion
@@ -118,10 +120,13 @@ func (t *trial) derive(ctx context.Context, x scenario.Exploit, watch func(strin
 			evasions = append(evasions, v)
 		case reasons[i] != "":
 			leftOut[v.ID] = reasons[i]
-		case len(counts) == most:
-			leftOut[v.ID] = fmt.Sprintf("it works, and so do %d before it", most)
+		case len(counts) == most, isFamily(v) && families == mostFamiliesKept:
+			leftOut[v.ID] = fmt.Sprintf("it works, and so do %d before it", len(counts))
 		default:
 			counts = append(counts, v)
+			if isFamily(v) {
+				families++
+			}
 		}
 	}
 	return append(counts, evasions...), leftOut, nil

@@ -24,6 +24,11 @@ const (
 // sourceLanguages maps the endings of sources whose expressions can be read to their language.
 var sourceLanguages = map[string]string{".js": "javascript", ".cjs": "javascript", ".mjs": "javascript", ".ts": "typescript", ".py": "python"}
 
+// familyPrefix begins the id of a variant that an ambiguity gave.
+const familyPrefix = "family-"
+
+func isFamily(v variant.Variant) bool { return strings.HasPrefix(v.ID, familyPrefix) }
+
 // families are variants for the form pump: texts that make expressions of the target's own source slow, found by the
 // expressions' ambiguity. Expressions that the reference changed come first; where it changed any, the others are left.
 func (t *trial) families() ([]variant.Variant, error) {
@@ -78,7 +83,7 @@ func search(list []expression) (found []variant.Variant, err error) {
 				}
 				seen[string(payload)] = true
 				found = append(found, variant.Variant{
-					ID: fmt.Sprintf("family-%d", len(found)+1), Payload: payload,
+					ID: fmt.Sprintf("%s%d", familyPrefix, len(found)+1), Payload: payload,
 					Title: fmt.Sprintf("an ambiguity of the expression on line %d of %s (%s)", e.Line, e.file, f.Kind),
 				})
 			}
