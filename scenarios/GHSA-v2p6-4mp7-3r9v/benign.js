@@ -8,4 +8,5 @@ benign(async t => {
   assert.strictEqual(unescapeHTML('&#38;&#x26;&#60;'), '&&<')
   assert.strictEqual(unescapeHTML('&lt; &unknown; a & b;'), '< &unknown; a & b;')
   assert.strictEqual(unescapeHTML('&amp;lt;'), '&lt;')
+  assert.strictEqual(unescapeHTML('&amp; and '.repeat(500)), '& and '.repeat(500))
 })
