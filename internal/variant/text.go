@@ -154,11 +154,22 @@ func scripts(base any, hint map[string]string) ([]made, error) {
 		{"reflect", "by Reflect.construct", "Reflect.construct(({}).constructor.constructor, [" + quoted + "])()"},
 		{"error", "by the constructor of a caught error", "(() => { try { null.x } catch (e) { return e.constructor.constructor(" + quoted + ")() } })()"},
 		{"eval", "by an indirect eval", "(0, eval)(" + quoted + ")"},
+		{"escaped-code", "by an indirect eval, with every character escaped", "(0, eval)(" + escapes(code) + ")"},
+		{"escaped-all", "by computed keys and code in which every character is escaped", "({})[" + escapes("constructor") + "][" + escapes("constructor") + "](" + escapes(code) + ")()"},
 		{"newlines", "over several lines", "\n" + s + "\n"},
 		{"parentheses", "in parentheses", "(" + s + ")"},
 		{"comma", "after a comma", "1, " + s},
 	}
 	return list, nil
+}
+
+// escapes writes a text as a JavaScript literal of escapes alone, in which no word can be read.
+func escapes(s string) string {
+	var out strings.Builder
+	for _, b := range []byte(s) {
+		fmt.Fprintf(&out, `\x%02x`, b)
+	}
+	return `"` + out.String() + `"`
 }
 
 // statements varies how a literal of an SQL statement is left. hint union: the select to be joined; stacked: the
@@ -353,6 +364,7 @@ func redirects(base any, hint map[string]string) ([]made, error) {
 		{"backslashes", "two backslashes", `\\` + host},
 		{"slash-backslash", "a slash and a backslash", `/\` + host},
 		{"backslash-slash", "a backslash and a slash", `\/` + host},
+		{"slashes-backslash", "two slashes and a backslash", `//\` + host},
 		{"no-slashes", "a scheme without slashes", "https:" + host},
 		{"one-slash", "a scheme and one slash", "https:/" + host},
 		{"case", "a scheme in mixed case", "hTTps://" + host},
