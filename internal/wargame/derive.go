@@ -16,8 +16,8 @@ import (
 // The most variants of one exploit that are kept; a slow oracle makes each of them costly.
 const (
 	mostVariants     = 12
-	mostSlowVariants = 4
-	mostFamiliesKept = 2 // of the slow ones, so that others than those of an ambiguity are among them
+	mostSlowVariants = 3
+	mostFamiliesKept = 1 // of the slow ones, so that others than those of an ambiguity are among them
 	mostEvasions     = 4
 )
 
