@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -36,31 +37,25 @@ a certificate for each side that it may decide; see docs/model-card.md for what 
   crisol model train --rows models/rows.jsonl.gz --out models
   crisol model eval --rows models/rows.jsonl.gz --report report`,
 	}
-	cmd.AddCommand(modelTrain(g), modelEval(g), modelList(g), modelPromote(g), modelExplain(g))
+	cmd.AddCommand(modelRows(g), modelTrain(g), modelEval(g), modelList(g), modelPromote(g), modelExplain(g))
 	return cmd
 }
 
 // studyFlags choose the rows that train and eval work on.
 type studyFlags struct {
-	rows, corpus string
-	seed         uint64
+	rows string
+	seed uint64
 }
 
 func (f *studyFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.rows, "rows", "", "file of labelled rows (*.jsonl.gz)")
-	flags.StringVar(&f.corpus, "corpus", "", "compute the rows of this corpus first and write them to --rows")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of folds, trees and resamples: the same rows and seed give the same bytes")
 	_ = cmd.MarkFlagRequired("rows")
 }
 
-// study opens the rows, computed anew where a corpus is given.
-func (f *studyFlags) study(cmd *cobra.Command, o study.Options) (*study.Study, error) {
-	if f.corpus != "" {
-		if err := f.extract(cmd, o); err != nil {
-			return nil, err
-		}
-	}
+// study opens the rows.
+func (f *studyFlags) study(o study.Options) (*study.Study, error) {
 	file, err := os.ReadFile(f.rows)
 	if err != nil {
 		return nil, crisol.Errorf(crisol.KindInput, "read the rows: %w", err)
@@ -73,29 +68,56 @@ func (f *studyFlags) study(cmd *cobra.Command, o study.Options) (*study.Study, e
 	return study.New(set, hex.EncodeToString(sum[:]), o)
 }
 
-// extract computes the rows of a corpus.
-func (f *studyFlags) extract(cmd *cobra.Command, o study.Options) error {
+func modelRows(g *global) *cobra.Command {
+	var from, out string
+	cmd := &cobra.Command{
+		Use: "rows --corpus FILE --out FILE", Short: "Compute what models learn from of a corpus",
+		Long: `Computes the features of every labelled candidate of a corpus (see crisol corpus build) and writes them as rows of
+numbers, with no code in them. Candidates without a label are left out, and so are those that were judged under another
+version of their scenario than the library's.`,
+		Example: `  crisol model rows --corpus corpus.jsonl --out rows.jsonl.gz`,
+		Args:    exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			set, skipped, err := rowsOf(cmd.Context(), from, g.config.Workers)
+			if err != nil {
+				return err
+			}
+			if err := writeWith(out, func(w io.Writer) error { return dataset.Write(w, set) }); err != nil {
+				return crisol.Errorf(crisol.KindInput, "write the rows: %w", err)
+			}
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d rows; left out: %d candidates without a label, %d judged under another version of their scenario\n", len(set.Rows), skipped.Unlabelled, skipped.Stale)
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&from, "corpus", "", "the corpus")
+	flags.StringVar(&out, "out", "", "file to write the rows to (*.jsonl.gz)")
+	_ = cmd.MarkFlagRequired("corpus")
+	_ = cmd.MarkFlagRequired("out")
+	return cmd
+}
+
+// rowsOf computes the rows of a corpus.
+func rowsOf(ctx context.Context, from string, workers int) (set dataset.Set, skipped extract.Skipped, err error) {
 	library, err := scenario.Library()
 	if err != nil {
-		return err
+		return set, skipped, err
 	}
 	digests := map[string]string{}
 	for _, s := range library.All() {
 		digests[s.ID] = s.Digest
 	}
-	file, err := os.Open(f.corpus)
+	file, err := os.Open(from)
 	if err != nil {
-		return crisol.Errorf(crisol.KindInput, "read the corpus: %w", err)
+		return set, skipped, crisol.Errorf(crisol.KindInput, "read the corpus: %w", err)
 	}
 	defer func() { _ = file.Close() }()
 	sum := sha256.New()
-	set, skipped, err := extract.Rows(cmd.Context(), corpus.Read(io.TeeReader(file, sum)), digests, o.Workers)
-	if err != nil {
-		return fmt.Errorf("compute the rows of %s: %w", f.corpus, err)
+	if set, skipped, err = extract.Rows(ctx, corpus.Read(io.TeeReader(file, sum)), digests, workers); err != nil {
+		return set, skipped, fmt.Errorf("compute the rows of %s: %w", from, err)
 	}
 	set.CorpusDigest = hex.EncodeToString(sum.Sum(nil))
-	o.Progress(fmt.Sprintf("%d rows; left out: %d candidates without a label, %d judged under another version of their scenario", len(set.Rows), skipped.Unlabelled, skipped.Stale))
-	return writeWith(f.rows, func(w io.Writer) error { return dataset.Write(w, set) })
+	return set, skipped, nil
 }
 
 // options are those of a study for a command line.
@@ -114,11 +136,11 @@ and seed give the same files, byte for byte, on every machine.
 
 Without --out the models are kept below the data directory, where they take the place of those that come with Crisol.`,
 		Example: `  crisol model train --rows models/rows.jsonl.gz --out models
-  crisol model train --corpus corpus.jsonl --rows rows.jsonl.gz`,
+  crisol model train --rows rows.jsonl.gz`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := f.options(cmd, g)
-			s, err := f.study(cmd, o)
+			s, err := f.study(o)
 			if err != nil {
 				return err
 			}
@@ -159,7 +181,7 @@ tables. It takes some minutes.`,
 		Args:    exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := f.options(cmd, g)
-			s, err := f.study(cmd, o)
+			s, err := f.study(o)
 			if err != nil {
 				return err
 			}
