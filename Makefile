@@ -44,6 +44,7 @@ lint: $(LINT) ## gofmt and golangci-lint
 bench: deps build ## Measure: two-phase overhead, each runtime's cost, trials a minute, models beside scikit-learn
 	go run ./bench -crisol $(BIN)/crisol
 	go run ./bench/model
+	go run ./bench/features
 
 SHARD ?=
 scenarios: deps build ## Self-test the whole library, or SHARD=K/N of it; what was interrupted goes on
@@ -59,6 +60,9 @@ fuzz: ## Fuzz the parsers of foreign input, FUZZTIME (10m) each
 	go test ./internal/forest -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME)
 	go test ./internal/scenario -run '^$$' -fuzz FuzzManifest -fuzzminimizetime 50x -fuzztime $(FUZZTIME)
 	go test ./internal/advisory -run '^$$' -fuzz FuzzRecord -fuzzminimizetime 20x -fuzztime $(FUZZTIME)
+	go test ./internal/syntax -run '^$$' -fuzz FuzzParse -fuzzminimizetime 20x -fuzztime $(FUZZTIME)
+	go test ./internal/features -run '^$$' -fuzz FuzzCompute -fuzzminimizetime 20x -fuzztime $(FUZZTIME)
+	go test ./internal/static -run '^$$' -fuzz FuzzDecide -fuzzminimizetime 20x -fuzztime $(FUZZTIME)
 
 clean: ## Remove what was built here
 	rm -rf $(BIN) $(CACHE)

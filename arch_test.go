@@ -74,10 +74,11 @@ var rooms = map[string][]string{
 	"crisol/cmd/crisol": {"crisol", "crisol/internal/advisory", "crisol/internal/app", "crisol/internal/corpus", "crisol/internal/dataset",
 		"crisol/internal/evaluate/report", "crisol/internal/extract", "crisol/internal/features", "crisol/internal/predict", "crisol/internal/study", "crisol/internal/diff", "crisol/internal/round",
 		"crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/show", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/variant", "crisol/internal/wargame"},
-	"crisol/bench/judge":  {"crisol", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/validate", "crisol/internal/wargame"},
-	"crisol/bench/model":  {"crisol/internal/forest", "crisol/internal/forest/naive"},
-	"crisol/bench/steady": {"crisol/internal/app", "crisol/internal/scenario", "crisol/internal/wargame"},
-	"crisol/bench":        {"crisol", "crisol/internal/app", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/wargame"},
+	"crisol/bench/judge":    {"crisol", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/validate", "crisol/internal/wargame"},
+	"crisol/bench/model":    {"crisol/internal/forest", "crisol/internal/forest/naive"},
+	"crisol/bench/features": {"crisol/internal/corpus", "crisol/internal/diff", "crisol/internal/features", "crisol/internal/syntax"},
+	"crisol/bench/steady":   {"crisol/internal/app", "crisol/internal/scenario", "crisol/internal/wargame"},
+	"crisol/bench":          {"crisol", "crisol/internal/app", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/wargame"},
 }
 
 // pure lists the packages that decide: they do no input or output of any kind.

@@ -81,7 +81,7 @@ func bodies(src []byte, blocks []block, runs []span) []cut {
 		if unit < len(whole) && whole[unit].start <= b.open && b.close <= whole[unit].end || b.close-b.open < 40 || touched(b) {
 			continue
 		}
-		if whole, ok := declaration(src, b); ok && len(src) > maxTree {
+		if whole, ok := declaration(src, b); ok {
 			out = append(out, cut{whole, true})
 		} else {
 			out = append(out, cut{span: span{b.open + 1, b.close}})

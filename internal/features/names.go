@@ -2,7 +2,7 @@ package features
 
 // Version names the meaning of the vector. It changes whenever a number's meaning does: a model serves only vectors of
 // the version that it learnt from.
-const Version = "f2"
+const Version = "f3"
 
 // Feature is one number of a vector.
 type Feature struct {

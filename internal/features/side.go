@@ -113,7 +113,7 @@ func newSide(lang syntax.Language, src []byte, runs []span) *side {
 func (f *file) parse(left *budget) {
 	if left.steps > 0 && len(f.before.src) <= maxTree && len(f.after.src) <= maxTree && plausible(f.before.src) && plausible(f.after.src) {
 		limits := syntax.Limits{Bytes: maxTree, Steps: left.steps, Nodes: maxNodes, Duration: parseTime}
-		old, changed, err := syntax.ParseBoth(context.Background(), f.lang, f.before.src, f.after.src, limits)
+		old, changed, err := syntax.ParseBoth(context.Background(), f.lang, f.before.src, f.after.src, f.edits(), limits)
 		if err == nil {
 			f.before.tree, f.after.tree = old, changed
 			left.steps -= old.Steps + changed.Steps
@@ -124,6 +124,16 @@ func (f *file) parse(left *budget) {
 	for _, s := range []*side{f.before, f.after} {
 		s.lex(nil)
 	}
+}
+
+// edits are the runs in the parser's terms.
+func (f *file) edits() []syntax.Edit {
+	out := make([]syntax.Edit, len(f.before.runs))
+	for i, old := range f.before.runs {
+		now := f.after.runs[i]
+		out[i] = syntax.Edit{Start: old.start, OldEnd: old.end, NewStart: now.start, NewEnd: now.end}
+	}
+	return out
 }
 
 // plausible says whether a text is like what people write: valid UTF-8 for the most part, without zero bytes, not nested

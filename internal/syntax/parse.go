@@ -78,9 +78,13 @@ func Parse(ctx context.Context, lang Language, source []byte, limits Limits) (*T
 	return tree, nil
 }
 
+// Edit says that the bytes of a text from Start to OldEnd were replaced by those of the new text from NewStart to NewEnd.
+type Edit struct{ Start, OldEnd, NewStart, NewEnd int }
+
 // ParseBoth reads a text before and after a change. The second takes over what it can of the first, so that it costs
-// about as much as the change is long. The limit on steps is for both together.
-func ParseBoth(ctx context.Context, lang Language, before, after []byte, limits Limits) (old, changed *Tree, err error) {
+// about as much as the change is long. The limit on steps is for both together. Outside of edits, which are in the order
+// of the text, both must be alike; otherwise, and without any, the change is looked for.
+func ParseBoth(ctx context.Context, lang Language, before, after []byte, edits []Edit, limits Limits) (old, changed *Tree, err error) {
 	g, limits, err := prepare(ctx, lang, limits, before, after)
 	if err != nil {
 		return nil, nil, err
@@ -92,7 +96,7 @@ func ParseBoth(ctx context.Context, lang Language, before, after []byte, limits 
 	defer C.syntax_free(first)
 	taken := limits.Steps - left
 	limits.Steps = left
-	second, left, err := parse(g, after, first, difference(before, after), limits)
+	second, left, err := parse(g, after, first, changes(before, after, edits), limits)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -169,8 +173,41 @@ type edit struct {
 
 type point struct{ row, column uint32 }
 
-// difference is the one stretch outside of which two texts are alike, widened to whole characters.
-func difference(before, after []byte) []edit {
+// changes are the edits for the C side, last first: each is then told in bytes that those before it don't move.
+func changes(before, after []byte, edits []Edit) []edit {
+	if !cover(before, after, edits) {
+		edits = difference(before, after)
+	}
+	out := make([]edit, len(edits))
+	at, counted := point{}, 0
+	for i, e := range edits {
+		at = advance(at, before[counted:e.Start])
+		end := advance(at, before[e.Start:e.OldEnd])
+		out[len(edits)-1-i] = edit{
+			start: uint32(e.Start), oldEnd: uint32(e.OldEnd), newEnd: uint32(e.Start + e.NewEnd - e.NewStart),
+			startAt: at, oldEndAt: end, newEndAt: advance(at, after[e.NewStart:e.NewEnd]),
+		}
+		at, counted = end, e.OldEnd
+	}
+	return out
+}
+
+// cover says whether there are edits and both texts are alike outside of them.
+func cover(before, after []byte, edits []Edit) bool {
+	i, j := 0, 0
+	for _, e := range edits {
+		if e.Start < i || e.OldEnd < e.Start || e.OldEnd > len(before) || e.NewStart < j || e.NewEnd < e.NewStart || e.NewEnd > len(after) ||
+			!bytes.Equal(before[i:e.Start], after[j:e.NewStart]) {
+			return false
+		}
+		i, j = e.OldEnd, e.NewEnd
+	}
+	return len(edits) > 0 && bytes.Equal(before[i:], after[j:])
+}
+
+// difference is the one stretch outside of which two texts are alike, widened to whole characters; none if they are alike
+// throughout.
+func difference(before, after []byte) []Edit {
 	if bytes.Equal(before, after) {
 		return nil
 	}
@@ -184,12 +221,7 @@ func difference(before, after []byte) []edit {
 	for end > 0 && before[len(before)-end]&0xc0 == 0x80 {
 		end--
 	}
-	oldEnd, newEnd := len(before)-end, len(after)-end
-	at := advance(point{}, before[:start])
-	return []edit{{
-		start: uint32(start), oldEnd: uint32(oldEnd), newEnd: uint32(newEnd),
-		startAt: at, oldEndAt: advance(at, before[start:oldEnd]), newEndAt: advance(at, after[start:newEnd]),
-	}}
+	return []Edit{{start, len(before) - end, start, len(after) - end}}
 }
 
 func commonPrefix(a, b []byte) int {

@@ -147,7 +147,7 @@ func TestLimits(t *testing.T) {
 		if _, err := Parse(ctx, JavaScript, long, limits); !errors.Is(err, ErrLimit) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, _, err := ParseBoth(ctx, JavaScript, long, long, limits); !errors.Is(err, ErrLimit) {
+		if _, _, err := ParseBoth(ctx, JavaScript, long, long, nil, limits); !errors.Is(err, ErrLimit) {
 			t.Errorf("both, %s: %v", name, err)
 		}
 	}
@@ -174,7 +174,7 @@ func TestParseBothAgreesWithParse(t *testing.T) {
 		{"broken", "function f() { a(); }\n", "function f() { a(; }\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			before, after, err := ParseBoth(context.Background(), JavaScript, []byte(test.before), []byte(test.after), Limits{})
+			before, after, err := ParseBoth(context.Background(), JavaScript, []byte(test.before), []byte(test.after), nil, Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,6 +187,26 @@ func TestParseBothAgreesWithParse(t *testing.T) {
 				t.Error("after differs")
 			}
 		})
+	}
+}
+
+func TestParseBothWithEdits(t *testing.T) {
+	before, after := "a(1)\nb(2)\nc('ä')\n", "x(0)\na(1)\nb(3)\nc('ä', y)\n"
+	for name, edits := range map[string][]Edit{
+		"right":       {{0, 0, 0, 5}, {7, 8, 12, 13}, {15, 15, 20, 23}},
+		"lines":       {{0, 0, 0, 5}, {5, 18, 10, 26}},
+		"unlike":      {{0, 0, 0, 5}},
+		"out of text": {{0, 100, 0, 5}},
+		"backwards":   {{7, 8, 12, 13}, {0, 0, 0, 5}},
+	} {
+		_, tree, err := ParseBoth(context.Background(), JavaScript, []byte(before), []byte(after), edits, Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkShape(t, tree)
+		if !slices.Equal(tree.Nodes, mustParse(t, JavaScript, after).Nodes) {
+			t.Errorf("%s: the tree differs", name)
+		}
 	}
 }
 
@@ -335,7 +355,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(uint8(Python), []byte("\xff'''"), []byte("`${"))
 	f.Fuzz(func(t *testing.T, lang uint8, before, after []byte) {
 		l := Language(lang % uint8(languages))
-		old, changed, err := ParseBoth(context.Background(), l, before, after, Limits{Bytes: 1 << 14, Steps: 2000, Nodes: 20_000})
+		old, changed, err := ParseBoth(context.Background(), l, before, after, nil, Limits{Bytes: 1 << 14, Steps: 2000, Nodes: 20_000})
 		Lex(l, before)
 		if err != nil {
 			return
