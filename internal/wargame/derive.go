@@ -96,6 +96,9 @@ func (t *trial) derive(ctx context.Context, x scenario.Exploit, watch func(strin
 	var mu sync.Mutex // guards watch
 	err = parallel(ctx, len(list), func(ctx context.Context, i int) (err error) {
 		reasons[i], err = t.tryVariant(ctx, x, list[i])
+		if err != nil && ctx.Err() == nil && crisol.KindOf(err) == crisol.KindInfrastructure {
+			reasons[i], err = "it can't be tried here: "+err.Error(), nil // it may have taken the sandbox down with it
+		}
 		if err == nil {
 			mu.Lock()
 			defer mu.Unlock()
