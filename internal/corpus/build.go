@@ -246,7 +246,10 @@ func (w *work) rounds(ctx context.Context) error {
 	for wet := true; wet; {
 		wet = false
 		for _, q := range queues {
-			for range min(q.turns, max(1, w.PerScenario/4)) {
+			if q.edits && !w.subject.proven {
+				continue
+			}
+			for range min(q.turns, max(1, w.PerScenario/3)) {
 				if w.tally.Candidates >= w.PerScenario {
 					return nil
 				}

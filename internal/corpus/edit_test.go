@@ -40,6 +40,8 @@ func TestCodeOnly(t *testing.T) {
 		{"a.js", "f()\n", "// why\nf()\n", "f()\n"},
 		{"a.js", "f( a )\n", "f(a)\n", "f( a )\n"},
 		{"a.js", "f(a)\n\n/* x */\ng()\nh()\n", "f(b)\n\n/* y */\ng()\nh()\n", "f(b)\n\n/* x */\ng()\nh()\n"},
+		{"a.js", "f()\n\nvar VERSION = '1.2.3';\n", "g()\n\nvar VERSION = '1.2.4-rc.1';\n", "g()\n\nvar VERSION = '1.2.3';\n"},
+		{"a.js", "x = '1.2'\n", "y = '1.3'\n", "y = '1.3'\n"},
 		{"a.py", "if a:\n  b()\nc()\n", "if a:\n  b()\n  c()\n", "if a:\n  b()\n  c()\n"},
 	}
 	for _, test := range tests {

@@ -36,7 +36,9 @@ type verdicts func(proposal) crisol.Verdict
 type operator struct {
 	name string
 	// turns is how many candidates it may make each time that its turn comes.
-	turns   int
+	turns int
+	// edits is set for an operator that edits what came out fixed: its turns begin when something did.
+	edits   bool
 	propose func(context.Context, *subject, verdicts) iter.Seq[proposal]
 }
 

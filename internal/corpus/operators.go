@@ -17,25 +17,25 @@ import (
 // list.
 func operatorsOf(o Options, x *subject) []operator {
 	first := []operator{
-		{"official", 2, official},
-		{"ddmin", mostTests, minimise},
-		{"handwritten", 8, list(handwritten(o.Handwritten))},
+		{name: "official", turns: 2, propose: official},
+		{name: "ddmin", turns: mostTests, propose: minimise},
+		{name: "handwritten", turns: 8, propose: list(handwritten(o.Handwritten))},
 	}
 	rest := []operator{
-		{"dropped_hunk", 1, dropped},
-		{"one_of", 1, oneOf},
-		{"adjacent", 1, adjacent},
-		{"other_vulnerability", 2, others(o.Library)},
-		{"entry_guard", 2, edited(aroundTarget, classGuards(mutate.EntryGuards))},
-		{"sink_guard", 2, edited(aroundTarget, classGuards(mutate.SinkGuards))},
-		{"over_restrictive", 1, edited(onEither, fixed(mutate.Restrictive...))},
-		{"no_meaning", 1, edited(onEither, fixed(mutate.Inert...))},
+		{name: "dropped_hunk", turns: 1, propose: dropped},
+		{name: "one_of", turns: 1, propose: oneOf},
+		{name: "adjacent", turns: 1, propose: adjacent},
+		{name: "other_vulnerability", turns: 2, propose: others(o.Library)},
+		{name: "entry_guard", turns: 2, propose: edited(aroundTarget, classGuards(mutate.EntryGuards))},
+		{name: "sink_guard", turns: 2, propose: edited(aroundTarget, classGuards(mutate.SinkGuards))},
+		{name: "over_restrictive", turns: 1, propose: edited(onEither, fixed(mutate.Restrictive...))},
+		{name: "no_meaning", turns: 1, propose: edited(onEither, fixed(mutate.Inert...))},
 	}
 	for _, m := range mutate.Mutants {
-		rest = append(rest, operator{m.Name, 1, edited(onFix, fixed(m))})
+		rest = append(rest, operator{name: m.Name, turns: 1, edits: true, propose: edited(onFix, fixed(m))})
 	}
 	for _, m := range mutate.Rewrites {
-		rest = append(rest, operator{m.Name, 1, edited(mostlyOnFix, fixed(m))})
+		rest = append(rest, operator{name: m.Name, turns: 1, edits: true, propose: edited(mostlyOnFix, fixed(m))})
 	}
 	if x != nil {
 		x.shuffle("order", len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
@@ -68,9 +68,9 @@ type place struct {
 	lines  map[string][]int // where edits are wanted
 }
 
-// onFix edits what the fix added. Of a fix that is too large to be a candidate nothing is made.
+// onFix edits what was added by what came out fixed.
 func onFix(x *subject) []place {
-	if !x.proven && len(proposal{after: x.reduced}.patch(x).String()) > largestPatch {
+	if !x.proven {
 		return nil
 	}
 	return []place{{x.reduced, x.id(x.reduced), addedLines(x.base, x.reduced)}}

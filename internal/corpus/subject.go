@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -225,7 +226,10 @@ func (x *subject) changed(state sources, only map[string]bool) sources {
 	return out
 }
 
-// codeOnly returns after, with those of its changes undone that touch comments and blanks only.
+// versionNumber matches one in a string: a line that differs in nothing else says which release it is.
+var versionNumber = regexp.MustCompile(`(['"])v?\d+\.\d+(\.\d+)*([-.]?[a-z]+\.?\d*)?(['"])`)
+
+// codeOnly returns after, with those of its changes undone that touch comments, blanks and version numbers only.
 func codeOnly(name, before, after string) string {
 	was, is := mutate.Code(name, before), mutate.Code(name, after)
 	edits := editsBetween(sources{name: before}, sources{name: after})
@@ -237,7 +241,11 @@ func codeOnly(name, before, after string) string {
 // codeLines are those of n lines that hold code.
 func codeLines(lines []string, at, n int) []string {
 	at = min(at, len(lines))
-	return slices.DeleteFunc(slices.Clone(lines[at:min(at+n, len(lines))]), func(line string) bool { return strings.TrimSpace(line) == "" })
+	code := slices.DeleteFunc(slices.Clone(lines[at:min(at+n, len(lines))]), func(line string) bool { return strings.TrimSpace(line) == "" })
+	for i := range code {
+		code[i] = versionNumber.ReplaceAllString(code[i], "0.0")
+	}
+	return code
 }
 
 // id is that of the candidate that a state of the touched files makes.

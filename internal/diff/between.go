@@ -30,6 +30,9 @@ func Between(before, after map[string]string) *Patch {
 			continue
 		}
 		f := File{Old: path, New: path, Op: Modify, Hunks: hunks(old, now)}
+		if had && has {
+			trimCR(f.Hunks) // as Parse does, so that the text of the patch reads back as the same
+		}
 		switch {
 		case !had:
 			f.Op, f.Old, f.Mode = Create, "", 0o644

@@ -25,6 +25,7 @@ func TestBetween(t *testing.T) {
 		{"two hunks", "1\n2\n3\n4\n5\n6\n7\n8\n9\n", "x\n2\n3\n4\n5\n6\n7\n8\ny\n",
 			"@@ -1,4 +1,4 @@\n-1\n+x\n 2\n 3\n 4\n@@ -6,4 +6,4 @@\n 6\n 7\n 8\n-9\n+y\n"},
 		{"repeated lines", "{\n}\n{\n}\n", "{\n}\n{\nz\n}\n", "@@ -1,4 +1,5 @@\n {\n }\n {\n+z\n }\n"},
+		{"CRLF", "a\r\nb\r\n", "a\r\nc\r\n", "@@ -1,2 +1,2 @@\n a\n-b\n+c\n"},
 		{"moved", "a\nb\nc\nd\n", "c\na\nb\nd\n", "@@ -1,4 +1,4 @@\n+c\n a\n b\n-c\n d\n"},
 	}
 	for _, test := range tests {
@@ -44,7 +45,7 @@ func TestBetween(t *testing.T) {
 // Whatever the texts, the patch parses back to itself and turns the one into the other.
 func TestBetweenApplies(t *testing.T) {
 	t.Parallel()
-	line := rapid.SampledFrom([]string{"a\n", "b\n", "c\n", "{\n", "}\n", "\n", "  return x\n", "d\r\n"})
+	line := rapid.SampledFrom([]string{"a\n", "b\n", "c\n", "{\n", "}\n", "\n", "  return x\n", "d\r\n", "e\r\n", "f\r\n"})
 	text := rapid.Custom(func(t *rapid.T) string {
 		return strings.Join(rapid.SliceOfN(line, 0, 40).Draw(t, "lines"), "") + rapid.SampledFrom([]string{"", "", "end"}).Draw(t, "end")
 	})

@@ -90,17 +90,18 @@ func Parses(path, before, after string) bool {
 	return err == nil && before != "" && old.HasError()
 }
 
-// Code returns a text's lines without comments and, where they mean nothing, without blanks.
+// Code returns a text's lines without comments and, where they mean nothing, without blanks. A docstring is a comment.
 func Code(path, text string) []string {
 	lang := syntax.Detect(path, []byte(text))
 	starts := lineStarts(text)
 	lines := make([]strings.Builder, len(starts))
 	at := 0
-	for _, t := range syntax.Lex(lang, []byte(text)) {
+	tokens := syntax.Lex(lang, []byte(text))
+	for k, t := range tokens {
 		for at+1 < len(starts) && starts[at+1] <= int(t.Start) {
 			at++
 		}
-		if t.Kind == syntax.Remark {
+		if t.Kind == syntax.Remark || lang == syntax.Python && docstring(text, tokens, k) {
 			continue
 		}
 		if b := &lines[at]; b.Len() == 0 && lang == syntax.Python {
@@ -118,6 +119,21 @@ func Code(path, text string) []string {
 		out[i] = lines[i].String()
 	}
 	return out
+}
+
+// docstring says whether a token is a string in three quotes that stands as a statement.
+func docstring(text string, tokens []syntax.Token, k int) bool {
+	t := tokens[k]
+	if t.Kind != syntax.Text || !strings.Contains(text[t.Start:min(int(t.End), int(t.Start)+5)], `"""`) && !strings.Contains(text[t.Start:min(int(t.End), int(t.Start)+5)], "'''") {
+		return false
+	}
+	for k--; k >= 0 && tokens[k].Kind == syntax.Remark; k-- {
+	}
+	if k < 0 {
+		return true
+	}
+	before := text[tokens[k].Start:tokens[k].End]
+	return strings.Contains(text[tokens[k].End:t.Start], "\n") && !strings.ContainsAny(before, "(,=[{+%\\")
 }
 
 // lineStarts are the offsets at which the lines of a text begin. A text that ends with a newline has no line after it.

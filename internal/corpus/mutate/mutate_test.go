@@ -78,7 +78,7 @@ var tests = []struct {
 	{"locals_renamed", "a.js", "", "function f(o) { var key = g(); return o.key + key }\n", "function f(o) { var keyValue = g(); return o.key + keyValue }\n"},
 	{"locals_renamed", "a.py", "", "def f():\n    key = g()\n    return key\n", "def f():\n    key_value = g()\n    return key_value\n"},
 	{"variable_extracted", "a.js", "", "function f() {\n  if (a === b) return;\n}\n", "function f() {\n  var matches = a === b;\n  if (matches) return;\n}\n"},
-	{"variable_extracted", "a.py", "", "def f():\n    if a == b:\n        return\n", "def f():\n    matches = a == b\n    if matches:\n        return\n"},
+	{"variable_extracted", "a.py", "", "def f():\n    if a == b:\n        return\n", "def f():\n    matches = (a == b)\n    if matches:\n        return\n"},
 	{"membership", "a.js", "", "if (a.indexOf(b) !== -1) c()\n", "if (a.includes(b)) c()\n"},
 	{"membership", "a.js", "", "if (a.indexOf(b) < 0) c()\n", "if (!a.includes(b)) c()\n"},
 	{"membership", "a.js", "", "if (a.includes(b)) c()\n", "if ((a.indexOf(b) !== -1)) c()\n"},
@@ -148,6 +148,17 @@ func TestMutators(t *testing.T) {
 	}
 }
 
+// An operand that is not asked for its truth alone stays.
+func TestDeMorganValues(t *testing.T) {
+	t.Parallel()
+	for path, text := range map[string]string{"a.js": "x = a || b\nif (f(c && d)) e()\n", "a.py": "x = a or b\nif f(c and d):\n    e()\n"} {
+		s, _ := mutate.Open(path, text, lines(text))
+		if got := mutator(t, "de_morgan", "").Make(s); len(got) != 0 {
+			t.Errorf("%s: %s", path, got[0].Text())
+		}
+	}
+}
+
 // Edits are made where they are wanted only.
 func TestLines(t *testing.T) {
 	t.Parallel()
@@ -170,6 +181,7 @@ func TestCode(t *testing.T) {
 	for _, test := range []struct{ path, a, b string }{
 		{"a.js", "f( a ) // why\n/* how */\n", "f(a)\n\n"},
 		{"a.py", "f(a)  # why\n", "f(a)\n"},
+		{"a.py", "\"\"\"Says\nmuch.\"\"\"\ndef f():\n    \"\"\"Says.\"\"\"\n    g()\n", "\n\ndef f():\n\n    g()\n"},
 	} {
 		if got, want := mutate.Code(test.path, test.a), mutate.Code(test.path, test.b); !slices.Equal(got, want) {
 			t.Errorf("%q and %q", got, want)
@@ -178,6 +190,7 @@ func TestCode(t *testing.T) {
 	for _, test := range []struct{ path, a, b string }{
 		{"a.js", "x = `a\nb`\n", "x = `a\nc`\n"},
 		{"a.py", "if a:\n  b()\nc()\n", "if a:\n  b()\n  c()\n"},
+		{"a.py", "f(\n\"\"\"a\"\"\")\n", "f(\n\"\"\"b\"\"\")\n"},
 	} {
 		if slices.Equal(mutate.Code(test.path, test.a), mutate.Code(test.path, test.b)) {
 			t.Errorf("%q and %q are alike", test.a, test.b)

@@ -33,13 +33,29 @@ func deMorgan(s *Source) (out []Edited) {
 			continue
 		}
 		other, known := map[string]string{w.and: w.or, w.or: w.and}[s.tree.Text(op)]
-		if !known || s.Lang == syntax.JavaScript && s.tree.Ancestor(i, syntax.If, syntax.Loop) < 0 { // there, && gives an operand
+		if !known || (s.Lang == syntax.JavaScript || s.Lang == syntax.Python) && !s.asked(i) { // elsewhere, && gives an operand
 			continue
 		}
 		by := fmt.Sprintf("%s(%s %s %s)", w.not, s.negate(s.tree.Text(left)), other, s.negate(s.tree.Text(right)))
 		out = append(out, s.swap("De Morgan on "+s.at(i), i, by)...)
 	}
 	return out
+}
+
+// asked says whether an expression is an if's or a loop's condition, or a part of one that only its truth matters of.
+func (s *Source) asked(i int) bool {
+	for {
+		parent := int(s.tree.Nodes[i].Parent)
+		switch n := s.tree.Nodes[parent]; {
+		case n.Role == syntax.If || n.Role == syntax.Loop:
+			return s.tree.Nodes[i].Field == syntax.FieldCondition
+		case n.Role == syntax.Parenthesized || n.Role == syntax.Unary:
+		case n.Role == syntax.Binary && s.operator(parent) >= 0 && slices.Contains([]string{"&&", "||", "and", "or"}, s.tree.Text(s.operator(parent))):
+		default:
+			return false
+		}
+		i = parent
+	}
 }
 
 // swapBranches negates an if's condition and swaps what it leads to.
@@ -135,7 +151,7 @@ func extractVariable(s *Source) (out []Edited) {
 			continue
 		}
 		declare := map[syntax.Language]string{
-			syntax.JavaScript: "var matches = %s;\n", syntax.Python: "matches = %s\n", syntax.Go: "matches := %s\n", syntax.Java: "boolean matches = %s;\n",
+			syntax.JavaScript: "var matches = %s;\n", syntax.Python: "matches = (%s)\n", syntax.Go: "matches := %s\n", syntax.Java: "boolean matches = %s;\n",
 			syntax.PlainC: "int matches = (%s);\n", syntax.CPP: "bool matches = (%s);\n",
 		}[s.Lang]
 		if declare == "" || s.tree.Child(i, syntax.FieldCondition) < 0 {
