@@ -70,6 +70,7 @@ func (f *studyFlags) study(o study.Options) (*study.Study, error) {
 
 func modelRows(g *global) *cobra.Command {
 	var from, out string
+	var earlier bool
 	cmd := &cobra.Command{
 		Use: "rows --corpus FILE --out FILE", Short: "Compute what models learn from of a corpus",
 		Long: `Computes the features of every labelled candidate of a corpus (see crisol corpus build) and writes them as rows of
@@ -78,34 +79,35 @@ version of their scenario than the library's.`,
 		Example: `  crisol model rows --corpus corpus.jsonl --out rows.jsonl.gz`,
 		Args:    exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			set, skipped, err := rowsOf(cmd.Context(), from, g.config.Workers)
+			set, skipped, err := rowsOf(cmd.Context(), from, extract.Options{Earlier: earlier, Workers: g.config.Workers})
 			if err != nil {
 				return err
 			}
 			if err := writeWith(out, func(w io.Writer) error { return dataset.Write(w, set) }); err != nil {
 				return crisol.Errorf(crisol.KindInput, "write the rows: %w", err)
 			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d rows; left out: %d candidates without a label, %d judged under another version of their scenario\n", len(set.Rows), skipped.Unlabelled, skipped.Stale)
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d rows, %d of them judged under an earlier version of their scenario; left out: %d candidates without a label, %d judged under another version\n", len(set.Rows), skipped.Earlier, skipped.Unlabelled, skipped.Stale)
 			return nil
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&from, "corpus", "", "the corpus")
 	flags.StringVar(&out, "out", "", "file to write the rows to (*.jsonl.gz)")
+	flags.BoolVar(&earlier, "earlier", false, "take what was judged under an earlier version of its scenario too, where the same patch has no newer verdict")
 	_ = cmd.MarkFlagRequired("corpus")
 	_ = cmd.MarkFlagRequired("out")
 	return cmd
 }
 
 // rowsOf computes the rows of a corpus.
-func rowsOf(ctx context.Context, from string, workers int) (set dataset.Set, skipped extract.Skipped, err error) {
+func rowsOf(ctx context.Context, from string, o extract.Options) (set dataset.Set, skipped extract.Skipped, err error) {
 	library, err := scenario.Library()
 	if err != nil {
 		return set, skipped, err
 	}
-	digests := map[string]string{}
+	o.Digests = map[string]string{}
 	for _, s := range library.All() {
-		digests[s.ID] = s.Digest
+		o.Digests[s.ID] = s.Digest
 	}
 	file, err := os.Open(from)
 	if err != nil {
@@ -113,7 +115,7 @@ func rowsOf(ctx context.Context, from string, workers int) (set dataset.Set, ski
 	}
 	defer func() { _ = file.Close() }()
 	sum := sha256.New()
-	if set, skipped, err = extract.Rows(ctx, corpus.Read(io.TeeReader(file, sum)), digests, workers); err != nil {
+	if set, skipped, err = extract.Rows(ctx, corpus.Read(io.TeeReader(file, sum)), o); err != nil {
 		return set, skipped, fmt.Errorf("compute the rows of %s: %w", from, err)
 	}
 	set.CorpusDigest = hex.EncodeToString(sum.Sum(nil))

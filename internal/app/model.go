@@ -4,13 +4,13 @@ import (
 	"path/filepath"
 
 	"crisol"
+	"crisol/internal/diff"
 	"crisol/internal/extract"
 	"crisol/internal/features"
 	"crisol/internal/policy"
 	"crisol/internal/predict"
 	"crisol/internal/scenario"
 	"crisol/internal/target"
-	"crisol/internal/wargame"
 	"crisol/models"
 )
 
@@ -24,11 +24,11 @@ func Models(c Config) (*predict.Registry, error) {
 }
 
 // Features computes what a model reads of a candidate for a scenario, from what it makes of the target's files.
-func Features(s *scenario.Scenario, touched []wargame.File) predict.Features {
+func Features(s *scenario.Scenario, touched []diff.Touched) predict.Features {
 	return extract.Features(input(s, touched))
 }
 
-func input(s *scenario.Scenario, touched []wargame.File) features.Input {
+func input(s *scenario.Scenario, touched []diff.Touched) features.Input {
 	about := features.Vulnerability{
 		ID: s.Vulnerability.CVE, CWE: s.Vulnerability.CWE, Type: s.Vulnerability.Type, Severity: s.Vulnerability.Severity,
 		Ecosystem: "dir", Package: s.ID, Text: s.Title,
@@ -36,11 +36,7 @@ func input(s *scenario.Scenario, touched []wargame.File) features.Input {
 	if p, err := target.ParsePackage(s.Target.Package); err == nil {
 		about.Ecosystem, about.Package = p.Ecosystem, p.Name
 	}
-	files := make([]extract.File, len(touched))
-	for i, f := range touched {
-		files[i] = extract.File(f)
-	}
-	return extract.Input(about, files)
+	return extract.Input(about, touched)
 }
 
 // explained is how many features an answer names.
@@ -50,7 +46,7 @@ const explained = 5
 type oracle struct{ models *predict.Registry }
 
 // Predict asks the champion.
-func (o oracle) Predict(s *scenario.Scenario, files []wargame.File) (crisol.MLPrediction, policy.Bounds, error) {
+func (o oracle) Predict(s *scenario.Scenario, files []diff.Touched) (crisol.MLPrediction, policy.Bounds, error) {
 	champion, err := o.models.Champion()
 	if err != nil {
 		return crisol.MLPrediction{}, policy.Bounds{}, err

@@ -54,8 +54,10 @@ type Row struct {
 	Ecosystem string `json:"ecosystem"`
 	Class     string `json:"class"`
 	// Operator says how the candidate was made. Models never see it.
-	Operator string         `json:"operator"`
-	Verdict  crisol.Verdict `json:"verdict"`
+	Operator string `json:"operator"`
+	// Static is what the checks that need no model decide, and no model is asked then; "" where they leave it open.
+	Static  crisol.Verdict `json:"static,omitempty"`
+	Verdict crisol.Verdict `json:"verdict"`
 	// Vector has one number a feature; NaN, written as null, where a feature has no value.
 	Vector Vector `json:"vector"`
 	// Baseline has the features of package baseline.
@@ -234,6 +236,8 @@ func (s *Set) check(rows []Row) error {
 		switch {
 		case len(row.Vector) != len(s.Features), len(row.Baseline) != len(s.Baseline):
 			return crisol.Errorf(crisol.KindInput, "row %s has %d and %d features, not %d and %d", row.ID, len(row.Vector), len(row.Baseline), len(s.Features), len(s.Baseline))
+		case row.Static != "" && row.Static != crisol.NotFixed && row.Static != crisol.Broken:
+			return crisol.Errorf(crisol.KindInput, "row %s: static checks never say %q", row.ID, row.Static)
 		case row.Verdict != crisol.Fixed && row.Verdict != crisol.NotFixed && row.Verdict != crisol.Broken:
 			return crisol.Errorf(crisol.KindInput, "row %s: verdict %q is no label", row.ID, row.Verdict)
 		case row.ID == "" || (i > 0 && rows[i-1].ID >= row.ID):

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+
+	"crisol/internal/diff"
 )
 
 // neverLoaded says what a file is that no program loads, or "". Tests count where the language or its build tool keeps
 // them out of the program, or where their folder and name both say so.
-func neverLoaded(f File) string {
+func neverLoaded(f diff.Touched) string {
 	lower := strings.ToLower(f.Path)
 	folders, name := "", lower
 	if slash := strings.LastIndexByte(lower, '/'); slash >= 0 {
@@ -71,7 +73,7 @@ var unread = []string{"version", "description", "keywords", "author", "contribut
 	"devDependencies", "gitHead", "nyc", "eslintConfig", "jest", "ava", "xo", "standard", "prettier", "files"}
 
 // sameManifest says whether a package.json is the same but for such keys.
-func sameManifest(f File) bool {
+func sameManifest(f diff.Touched) bool {
 	if f.Path[strings.LastIndexByte(f.Path, '/')+1:] != "package.json" {
 		return false
 	}

@@ -17,14 +17,9 @@ import (
 	"time"
 
 	"crisol"
+	"crisol/internal/diff"
 	"crisol/internal/syntax"
 )
-
-// File is a touched file on both sides; nil on the side where there is none.
-type File struct {
-	Path          string
-	Before, After []byte
-}
 
 // Decision is a verdict with its reason; an empty Verdict leaves it open, and Reason says why.
 type Decision struct {
@@ -39,7 +34,7 @@ func (d Decision) Decided() bool { return d.Verdict != "" }
 var limits = syntax.Limits{Bytes: 2 << 20, Steps: 20_000, Nodes: 1 << 20, Duration: 2 * time.Second}
 
 // Decide decides about a patch by the files that it touches.
-func Decide(ctx context.Context, files []File) Decision {
+func Decide(ctx context.Context, files []diff.Touched) Decision {
 	if len(files) == 0 {
 		return Decision{crisol.NotFixed, "the patch changes no file"}
 	}
@@ -74,7 +69,7 @@ type finding struct {
 }
 
 // compare parses both sides of a file.
-func compare(ctx context.Context, f File) finding {
+func compare(ctx context.Context, f diff.Touched) finding {
 	if f.Before == nil || f.After == nil {
 		return finding{why: "the file is new or gone"}
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"crisol"
+	"crisol/internal/diff"
 	"crisol/internal/static"
 )
 
@@ -74,7 +75,7 @@ func TestDecide(t *testing.T) {
 		{"scripts", "package.json", `{"scripts":{"install":"a"}}`, `{"scripts":{"install":"b"}}`, open},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := static.Decide(context.Background(), []static.File{{Path: test.path, Before: []byte(test.before), After: []byte(test.after)}})
+			got := static.Decide(context.Background(), []diff.Touched{{Path: test.path, Before: []byte(test.before), After: []byte(test.after)}})
 			if got.Verdict != test.want || got.Reason == "" {
 				t.Errorf("%+v, want %q", got, test.want)
 			}
@@ -83,20 +84,20 @@ func TestDecide(t *testing.T) {
 }
 
 func TestDecideTogether(t *testing.T) {
-	doc := static.File{Path: "README.md", Before: []byte("a"), After: []byte("b")}
-	remark := static.File{Path: "a.js", Before: []byte("f()\n"), After: []byte("f() // a\n")}
-	code := static.File{Path: "b.js", Before: []byte("f()\n"), After: []byte("g()\n")}
-	created := static.File{Path: "c.js", After: []byte("g()\n")}
-	torn := static.File{Path: "d.js", Before: []byte("f()\n"), After: []byte("f(]\n")}
+	doc := diff.Touched{Path: "README.md", Before: []byte("a"), After: []byte("b")}
+	remark := diff.Touched{Path: "a.js", Before: []byte("f()\n"), After: []byte("f() // a\n")}
+	code := diff.Touched{Path: "b.js", Before: []byte("f()\n"), After: []byte("g()\n")}
+	created := diff.Touched{Path: "c.js", After: []byte("g()\n")}
+	torn := diff.Touched{Path: "d.js", Before: []byte("f()\n"), After: []byte("f(]\n")}
 	for _, test := range []struct {
-		files []static.File
+		files []diff.Touched
 		want  crisol.Verdict
 	}{
 		{nil, crisol.NotFixed},
-		{[]static.File{doc, remark}, crisol.NotFixed},
-		{[]static.File{doc, remark, code}, ""},
-		{[]static.File{doc, created}, ""},
-		{[]static.File{remark, torn}, crisol.Broken},
+		{[]diff.Touched{doc, remark}, crisol.NotFixed},
+		{[]diff.Touched{doc, remark, code}, ""},
+		{[]diff.Touched{doc, created}, ""},
+		{[]diff.Touched{remark, torn}, crisol.Broken},
 	} {
 		if got := static.Decide(context.Background(), test.files); got.Verdict != test.want || got.Decided() != (test.want != "") {
 			t.Errorf("%+v: %+v, want %q", test.files, got, test.want)
@@ -112,7 +113,7 @@ func FuzzDecide(f *testing.F) {
 		if len(before)+len(after) > 8<<10 {
 			return
 		}
-		got := static.Decide(context.Background(), []static.File{{Path: path, Before: before, After: after}})
+		got := static.Decide(context.Background(), []diff.Touched{{Path: path, Before: before, After: after}})
 		if got.Verdict != "" && got.Verdict != crisol.NotFixed && got.Verdict != crisol.Broken {
 			t.Errorf("verdict %q", got.Verdict)
 		}

@@ -3,6 +3,7 @@ package study_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,5 +112,19 @@ func TestTooLittle(t *testing.T) {
 		if _, err := study.New(set, "", study.Options{}); err == nil || crisol.KindOf(err) != crisol.KindInput {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestStatic: what static checks decide is no row to learn from, and is counted.
+func TestStatic(t *testing.T) {
+	set := made(t).Set
+	set.Rows = slices.Clone(set.Rows)
+	n := len(set.Rows)
+	for i := range 10 {
+		set.Rows[i].Static = crisol.NotFixed
+	}
+	s, err := study.New(set, "digest", study.Options{Seed: 1})
+	if err != nil || len(s.Rows) != n-10 || len(s.Groups) != n-10 {
+		t.Fatalf("%d rows, %v", len(s.Rows), err)
 	}
 }

@@ -5,20 +5,16 @@ import (
 	"fmt"
 
 	"crisol"
+	"crisol/internal/diff"
 	"crisol/internal/policy"
 	"crisol/internal/scenario"
-	"crisol/internal/wargame"
+	"crisol/internal/static"
 )
 
 // Predictor predicts the verdict of a candidate, from what it makes of the target's files, and says where it may be
 // trusted.
 type Predictor interface {
-	Predict(s *scenario.Scenario, files []wargame.File) (crisol.MLPrediction, policy.Bounds, error)
-}
-
-// Static decides what needs neither a model nor a trial; an empty verdict leaves it open.
-type Static interface {
-	Decide(s *scenario.Scenario, files []wargame.File) (verdict crisol.Verdict, reason string)
+	Predict(s *scenario.Scenario, files []diff.Touched) (crisol.MLPrediction, policy.Bounds, error)
 }
 
 // MLFirst decides one candidate: by what can be seen without running anything, else by the model where the policy trusts
@@ -38,11 +34,9 @@ func (f *Flow) MLFirst(ctx context.Context, o Order) (crisol.Validation, error) 
 		v.ExecutionTimeSeconds = f.Now().Sub(started).Seconds()
 		return v, nil
 	}
-	if f.Static != nil {
-		if v.Verdict, v.Reason = f.Static.Decide(o.Scenario, files); v.Verdict != "" {
-			v.Method, v.Confidence = crisol.MethodStatic, 1
-			return done()
-		}
+	if d := static.Decide(ctx, files); d.Decided() {
+		v.Verdict, v.Reason, v.Method, v.Confidence = d.Verdict, d.Reason, crisol.MethodStatic, 1
+		return done()
 	}
 	prediction, bounds, missing := f.predict(o.Scenario, files)
 	decision := policy.Decide(policy.Case{Prediction: prediction, Missing: missing, Bounds: bounds, Threshold: o.Threshold, MinAssurance: o.MinAssurance})
@@ -59,7 +53,7 @@ func (f *Flow) MLFirst(ctx context.Context, o Order) (crisol.Validation, error) 
 }
 
 // predict asks the model. A model that panics is one that has failed: the trial decides in its place.
-func (f *Flow) predict(s *scenario.Scenario, files []wargame.File) (p *crisol.MLPrediction, bounds policy.Bounds, missing string) {
+func (f *Flow) predict(s *scenario.Scenario, files []diff.Touched) (p *crisol.MLPrediction, bounds policy.Bounds, missing string) {
 	if f.Predictor == nil {
 		return nil, bounds, "no model is loaded"
 	}

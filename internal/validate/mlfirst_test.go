@@ -6,34 +6,35 @@ import (
 	"testing"
 
 	"crisol"
+	"crisol/internal/diff"
 	"crisol/internal/policy"
 	"crisol/internal/scenario"
 	"crisol/internal/validate"
-	"crisol/internal/wargame"
 )
 
-// oracle is a validate.Predictor and a validate.Static that answer as they are told.
+// oracle is a validate.Predictor that answers as it is told.
 type oracle struct {
 	probability float64
 	bounds      policy.Bounds
 	err         error
 	panics      bool
-	static      crisol.Verdict
 }
 
-func (o oracle) Predict(*scenario.Scenario, []wargame.File) (crisol.MLPrediction, policy.Bounds, error) {
+func (o oracle) Predict(*scenario.Scenario, []diff.Touched) (crisol.MLPrediction, policy.Bounds, error) {
 	if o.panics {
 		panic("index out of range")
 	}
 	return crisol.MLPrediction{Valid: o.probability >= 0.5, Probability: o.probability, ModelVersion: "rf_v1"}, o.bounds, o.err
 }
 
-func (o oracle) Decide(*scenario.Scenario, []wargame.File) (crisol.Verdict, string) {
-	return o.static, "only comments change"
-}
-
 // certified trusts both sides from 0.9 on.
 var certified = policy.Bounds{Fixed: policy.Bound{Certified: true, Threshold: 0.9, Risk: 0.05}, NotFixed: policy.Bound{Certified: true, Threshold: 0.9, Risk: 0.05}}
+
+// What patches make of a file: one changes code, the other a comment.
+var (
+	touched   = []diff.Touched{{Path: "x.js", Before: []byte("f(a)\n"), After: []byte("f(b)\n")}}
+	commented = []diff.Touched{{Path: "x.js", Before: []byte("f(a)\n"), After: []byte("f(a) // safe\n")}}
+)
 
 func TestMLFirst(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -43,7 +44,7 @@ func TestMLFirst(t *testing.T) {
 		method crisol.Method
 		reason string
 	}{
-		"static":                   {oracle{probability: 0.99, bounds: certified, static: crisol.NotFixed}, validate.Order{}, crisol.NotFixed, crisol.MethodStatic, "comments"},
+		"static":                   {oracle{probability: 0.99, bounds: certified}, validate.Order{}, crisol.NotFixed, crisol.MethodStatic, "comments"},
 		"the model says fixed":     {oracle{probability: 0.95, bounds: certified}, validate.Order{}, crisol.Fixed, crisol.MethodML, "predicts fixed"},
 		"the model says not fixed": {oracle{probability: 0.05, bounds: certified}, validate.Order{}, crisol.NotFixed, crisol.MethodML, "predicts not_fixed"},
 		"not sure enough":          {oracle{probability: 0.6, bounds: certified}, validate.Order{}, crisol.Fixed, crisol.MethodWargaming, "fought because rf_v1"},
@@ -54,8 +55,12 @@ func TestMLFirst(t *testing.T) {
 		"the model panics":         {oracle{panics: true}, validate.Order{}, crisol.Fixed, crisol.MethodFallback, "panicked"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := flow(&arena{report: passing(), holds: true})
-			f.Static, f.Predictor = c.oracle, c.oracle
+			files := touched
+			if c.method == crisol.MethodStatic {
+				files = commented
+			}
+			f := flow(&arena{report: passing(), holds: true, touched: files})
+			f.Predictor = c.oracle
 			c.order.Scenario = named("one", "CVE-2020-0001")
 			v, err := f.MLFirst(t.Context(), c.order)
 			if err != nil {
@@ -91,7 +96,7 @@ func TestMLFirstWithoutFiles(t *testing.T) {
 	if v, err := f.MLFirst(t.Context(), order); err != nil || v.Method != crisol.MethodFallback || !strings.Contains(v.Reason, "doesn't answer") {
 		t.Errorf("%+v, %v", v, err)
 	}
-	f = flow(&arena{report: passing(), holds: true})
+	f = flow(&arena{report: passing(), holds: true, touched: touched})
 	if v, err := f.MLFirst(t.Context(), order); err != nil || v.Method != crisol.MethodFallback || !strings.Contains(v.Reason, "no model is loaded") {
 		t.Errorf("%+v, %v", v, err)
 	}

@@ -24,7 +24,7 @@ type Arena interface {
 	Run(context.Context, wargame.Order) (wargame.Report, error)
 	SelfTest(context.Context, *scenario.Scenario, wargame.SelfTestOptions) (wargame.SelfTest, error)
 	// Touched says what a candidate makes of the target's files, and refuses a patch that doesn't apply.
-	Touched(context.Context, *scenario.Scenario, wargame.Candidate) ([]wargame.File, error)
+	Touched(context.Context, *scenario.Scenario, wargame.Candidate) ([]diff.Touched, error)
 }
 
 // Library finds scenarios.
@@ -39,8 +39,7 @@ type Library interface {
 type Flow struct {
 	Arena   Arena
 	Library Library
-	// Static and Predictor serve MLFirst; nil decide nothing.
-	Static    Static
+	// Predictor serves MLFirst; nil predicts nothing.
 	Predictor Predictor
 	// Timeout bounds one trial; 0 is DefaultTimeout.
 	Timeout time.Duration

@@ -19,6 +19,7 @@ type arena struct {
 	report   wargame.Report
 	err      error
 	applies  error
+	touched  []diff.Touched
 	selfTest error
 	holds    bool
 	order    wargame.Order
@@ -36,8 +37,8 @@ func (a *arena) SelfTest(context.Context, *scenario.Scenario, wargame.SelfTestOp
 	return wargame.SelfTest{Holds: a.holds, Cases: []wargame.SelfTestCase{{Name: "reference", Holds: a.holds}}}, a.selfTest
 }
 
-func (a *arena) Touched(context.Context, *scenario.Scenario, wargame.Candidate) ([]wargame.File, error) {
-	return nil, a.applies
+func (a *arena) Touched(context.Context, *scenario.Scenario, wargame.Candidate) ([]diff.Touched, error) {
+	return a.touched, a.applies
 }
 
 // library holds scenarios by id; the alias of each is its CVE.

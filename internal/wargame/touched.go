@@ -7,19 +7,14 @@ import (
 	"path/filepath"
 
 	"crisol"
+	"crisol/internal/diff"
 	"crisol/internal/scenario"
 	"crisol/internal/target"
 )
 
-// File is a file of the target that a candidate changes, whole, on both sides; nil on the side where there is none.
-type File struct {
-	Path          string // relative to $TARGET, slash-separated
-	Before, After []byte
-}
-
 // Touched says what a candidate makes of the target's files, sorted by path, without running anything. The target is
 // prepared if need be. A patch that doesn't apply is refused here as it would be in a trial.
-func (a *Arena) Touched(ctx context.Context, s *scenario.Scenario, c Candidate) ([]File, error) {
+func (a *Arena) Touched(ctx context.Context, s *scenario.Scenario, c Candidate) ([]diff.Touched, error) {
 	want, err := s.Spec()
 	if err != nil {
 		return nil, err
@@ -50,9 +45,9 @@ func (a *Arena) Touched(ctx context.Context, s *scenario.Scenario, c Candidate) 
 		return nil, crisol.Errorf(crisol.KindInfrastructure, "open the target's tree: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	files := make([]File, 0, len(changes.Files))
+	files := make([]diff.Touched, 0, len(changes.Files))
 	for _, change := range changes.Files {
-		file := File{Path: change.Path}
+		file := diff.Touched{Path: change.Path}
 		if !change.Deleted {
 			file.After = change.Content
 		}

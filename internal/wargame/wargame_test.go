@@ -715,7 +715,7 @@ func TestTreeInMemory(t *testing.T) {
 // TestTouched: what a candidate changes is told without a trial, and one that doesn't apply is refused as in a trial.
 func TestTouched(t *testing.T) {
 	a := newArena(t, manifest, proper)
-	want := []wargame.File{{Path: "index.js", Before: []byte("vulnerable\n"), After: []byte("fixed\n")}}
+	want := []diff.Touched{{Path: "index.js", Before: []byte("vulnerable\n"), After: []byte("fixed\n")}}
 	for name, c := range map[string]wargame.Candidate{
 		"patch":     {Patch: a.patch},
 		"reference": {Reference: &a.scenario.Target.Reference},
@@ -727,7 +727,7 @@ func TestTouched(t *testing.T) {
 		}
 	}
 	got, err := a.Touched(t.Context(), a.scenario, wargame.Candidate{Tree: fstest.MapFS{"other.js": {Data: []byte("new\n")}}})
-	want = []wargame.File{{Path: "index.js", Before: []byte("vulnerable\n")}, {Path: "other.js", After: []byte("new\n")}}
+	want = []diff.Touched{{Path: "index.js", Before: []byte("vulnerable\n")}, {Path: "other.js", After: []byte("new\n")}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("created and deleted: %v\n%s", err, diff)
 	}
