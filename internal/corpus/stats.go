@@ -63,7 +63,8 @@ type brief struct {
 	verdict                                       crisol.Verdict
 }
 
-// Summarise counts the candidates; of one that occurs again the last line counts.
+// Summarise counts the candidates. Of a patch that occurs again, because it could not be tried or its scenario is another
+// version by now, the last line counts.
 func Summarise(candidates iter.Seq2[Candidate, error]) (Stats, error) {
 	last := map[string]brief{}
 	var s Stats
@@ -72,7 +73,7 @@ func Summarise(candidates iter.Seq2[Candidate, error]) (Stats, error) {
 			return Stats{}, err
 		}
 		s.Seconds += c.Seconds
-		last[c.ID] = brief{c.Operator, cmp.Or(c.Type, "other"), c.Ecosystem, c.Scenario, c.Ecosystem + "/" + c.Package, c.CVE, c.Verdict}
+		last[c.Scenario+" "+c.PatchDigest] = brief{c.Operator, cmp.Or(c.Type, "other"), c.Ecosystem, c.Scenario, c.Ecosystem + "/" + c.Package, c.CVE, c.Verdict}
 	}
 	operators, types, ecosystems := map[string]*Count{}, map[string]*Count{}, map[string]*Count{}
 	scenarios, vulnerabilities, groups := map[string]bool{}, map[string]bool{}, union{}
