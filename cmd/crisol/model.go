@@ -5,10 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -200,15 +203,15 @@ tables. It takes some minutes.`,
 	}
 	f.add(cmd)
 	cmd.Flags().StringVar(&folder, "report", "", "folder to write report.html and report.json to")
-	cmd.Flags().StringVar(&card, "card", "", "file to write the tables to, in Markdown")
+	cmd.Flags().StringVar(&card, "card", "", "Markdown file to write the tables to; in one that has the mark of the model card, what follows the mark is replaced")
 	return cmd
 }
 
 func writeEvaluation(cmd *cobra.Command, r report.Report, folder, card string) error {
 	tables := report.Markdown(r, 2)
 	if card != "" {
-		if err := os.WriteFile(card, []byte(tables), 0o644); err != nil { //nolint:gosec // for everybody to read
-			return crisol.Errorf(crisol.KindInput, "write the tables: %w", err)
+		if err := writeCard(card, tables); err != nil {
+			return err
 		}
 	} else if _, err := io.WriteString(cmd.OutOrStdout(), tables); err != nil {
 		return crisol.Errorf(crisol.KindInfrastructure, "print the tables: %w", err)
@@ -227,6 +230,24 @@ func writeEvaluation(cmd *cobra.Command, r report.Report, folder, card string) e
 		return crisol.Errorf(crisol.KindInput, "write the report: %w", err)
 	}
 	return writeWith(filepath.Join(folder, "report.json"), func(w io.Writer) error { return encodeJSON(w, r) })
+}
+
+// figuresMark stands in a model card between what people wrote and the tables.
+const figuresMark = "<!-- figures: crisol model eval --card writes what follows -->\n"
+
+// writeCard replaces the tables of a model card. A file without the mark becomes the tables alone.
+func writeCard(file, tables string) error {
+	text, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return crisol.Errorf(crisol.KindInput, "read the card: %w", err)
+	}
+	if head, _, marked := strings.Cut(string(text), figuresMark); marked {
+		tables = head + figuresMark + "\n" + tables
+	}
+	if err := os.WriteFile(file, []byte(tables), 0o644); err != nil { //nolint:gosec // for everybody to read
+		return crisol.Errorf(crisol.KindInput, "write the card: %w", err)
+	}
+	return nil
 }
 
 func modelList(g *global) *cobra.Command {
