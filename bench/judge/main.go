@@ -46,16 +46,22 @@ func main() {
 	report := flag.String("report", "", "write every judgement to this file, as JSON")
 	repeat := flag.Int("repeat", 0, "runs of each exploit on each side; 0 repeats until the residual risk is below 1 %")
 	flag.Parse()
+	os.Exit(exit(options{*data, *dir, *library, *report, *repeat, flag.Args()}))
+}
+
+// exit judges the set and returns the exit code.
+func exit(o options) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	good, err := run(ctx, options{*data, *dir, *library, *report, *repeat, flag.Args()}, os.Stdout)
-	if err != nil {
+	good, err := run(ctx, o, os.Stdout)
+	switch {
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "judge:", err)
-		os.Exit(2)
+		return 2
+	case !good:
+		return 1
 	}
-	if !good {
-		os.Exit(1)
-	}
+	return 0
 }
 
 type options struct {
