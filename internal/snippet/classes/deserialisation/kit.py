@@ -19,7 +19,7 @@ import secrets
 import sys
 import zlib
 
-from crisol_snippet import Response
+from crisol_snippet import HTTPError, Request, Response
 
 try:
     import yaml
@@ -38,7 +38,7 @@ if yaml:
     yaml.load, yaml.load_all = _before_6(yaml.load), _before_6(yaml.load_all)
 
 _formats = [("pickle", re.compile(r"pickle|\bdill\b|shelve", re.I)), ("yaml", re.compile(r"\byaml\b", re.I)), ("marshal", re.compile(r"\bmarshal\b")),
-            ("code", re.compile(r"(?<![.\w])(eval|exec|literal_eval)\s*\(|\bast\.literal_eval\b")), ("json", re.compile(r"\bjson\b"))]
+            ("code", re.compile(r"(?<![.\w])(eval|exec|literal_eval)\s*\(|\bast\.literal_eval\b")), ("json", re.compile(r"\bjson\b|get_json"))]
 
 
 def formats(source):
@@ -47,11 +47,28 @@ def formats(source):
 
 # --- names
 
+class _Request(Request):
+    """A request whose body is the message, where the snippet leaves it to the framework to read JSON."""
+
+    def __getattr__(self, name):
+        run = self._run
+        if name not in ("json", "get_json") or re.search(r"\bjson\.loads?\(", run.source) or formats(run.source) != ["json"]:
+            return super().__getattr__(name)
+        run.outcome.used = True
+        try:
+            body = json.loads(run.state["message"])
+        except ValueError:
+            raise HTTPError(400) from None
+        return body if name == "json" else lambda *_, **__: body
+
+
 _pickles = ("cPickle", "_pickle", "dill", "cloudpickle")
 
 
 def roles(name, run):
     bare = re.escape(name)
+    if name in ("request", "req"):
+        return (_Request(run),)
     if name in _pickles or name == "yaml":
         return (pickle if name != "yaml" else yaml or run.missing(_no_yaml),)
     if re.search(r"secret|(^|_)key$|^salt$", name, re.I) and re.search(r"\b(hmac|hashlib)\b", run.source):
@@ -61,7 +78,7 @@ def roles(name, run):
     if re.search(rf"\b(open|Path|read_pickle)\(\s*(os\.path\.join\([^()]*,\s*)?{bare}\b", run.source):
         run.take(name)
         return (store,)
-    if re.search(rf"\b(?:load|load_all|Unpickler|full_load|unsafe_load|safe_load)\(\s*{bare}\s*[,)]", run.source) and "message" in run.state and "pickle" in formats(run.source):
+    if re.search(rf"(?<!def )\b(?:load|load_all|Unpickler|full_load|unsafe_load|safe_load)\(\s*{bare}\s*[,)]", run.source) and "message" in run.state and "pickle" in formats(run.source):
         run.take(name)
         return (io.BytesIO(run.state["message"]),)
     return None
@@ -138,8 +155,9 @@ def layouts(source):
         list_.append(Layout(lambda m, s: m, tuple(names)))
     for _, text in re.findall(r"r?(?:split|partition)\(\s*b?(['\"])(.+?)\1", source):
         list_ += [Layout(lambda m, s, t=text: s + t.encode() + m), Layout(lambda m, s, t=text: m + t.encode() + s)]
-    if re.search(r"\[:\s*\w+\]", source):
-        list_ += [Layout(lambda m, s: s + m), Layout(lambda m, s: m + s)]
+    sizes = [int(n) for pair in re.findall(r"\[-?(\d+):\]|\[:-?(\d+)\]", source) for n in pair if n] or ([32, 64] if re.search(r"\[:\s*-?\w+\]", source) else [])
+    for size in dict.fromkeys(sizes):
+        list_ += [Layout(lambda m, s, n=size: s[:n].ljust(n, b"0") + m), Layout(lambda m, s, n=size: m + s[:n].ljust(n, b"0"))]
     return list_
 
 

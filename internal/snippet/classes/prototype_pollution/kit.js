@@ -127,19 +127,22 @@ exports.args = (params, run, fn) => {
   const data = params.filter(p => !p.pattern && !run.usual(p.name))
   const roles = new Map(data.map(p => [p, roleOf(p.name, String(fn))]))
   const of = role => data.filter(p => roles.get(p) === role)
-  if (data.length === 1) roles.set(data[0], data[0].rest ? 'both' : 'source')
+  if (data.length === 1) roles.set(data[0], data[0].rest ? 'both' : initial(String(fn)) ? 'target' : 'source')
   else places(data, roles, of, bind.shape)
   return params.flatMap(p => {
     if (p.pattern) return [run.tainted('')]
     if (!roles.has(p)) return [run.given(p.name).value]
     const role = roles.get(p)
-    if (p.optional && ['deep', 'number', 'separator', 'rest'].includes(role)) return [undefined]
+    if (p.optional && (['deep', 'number', 'separator', 'rest'].includes(role) || initial(String(fn)))) return [undefined]
     if (role === 'rest') return [{}]
     if (role !== 'target') run.take(p.name)
     if (role === 'both') return [bind.of('target'), bind.of('source', p.name)]
     return [bind.of(role, p.name)]
   })
 }
+
+// initial says whether a class takes its input by its methods, so that its constructor is given what it begins with.
+const initial = source => /^class\b/.test(source) && /(?:^|\n)\s*(?!constructor\b)[\w$]+\s*\([^()]+\)\s*\{/.test(source.replace(/\b(?:if|for|while|switch|catch|function)\b/g, '('))
 
 // places gives the parameters of one function that their names leave open what their places say.
 function places (data, roles, of, shape) {
