@@ -146,13 +146,13 @@ func TestServiceDecides(t *testing.T) {
 		t.Fatalf("%d %v", status, w)
 	}
 
-	// The short form can't be tried yet, and says so.
+	// The short form: a query that binds its value already doesn't reproduce, however it is rewritten.
 	status, _, v = s.call(http.MethodPost, "/wargaming/validate", map[string]any{
-		"apv_id": "apv-2", "cve_id": "CVE-2024-0001", "wait": "30s",
-		"vulnerability": map[string]any{"type": "sql_injection", "severity": "high", "affected_code": "q = 'select ' + x"},
-		"patch":         map[string]any{"type": "parameterized_query", "code": "q = 'select ?'"},
+		"apv_id": "apv-2", "cve_id": "CVE-2024-0001", "wait": "3m",
+		"vulnerability": map[string]any{"type": "sql_injection", "severity": "high", "affected_code": "db.query('SELECT * FROM users WHERE id = ?', [id])"},
+		"patch":         map[string]any{"type": "parameterized_query", "code": "db.query('SELECT * FROM users WHERE id = $1', [id])"},
 	})
-	if status != http.StatusOK || v["verdict"] != "inconclusive" || v["patch_validated"] != false || !strings.Contains(fmt.Sprint(v["reason"]), "short form") {
+	if status != http.StatusOK || v["verdict"] != "inconclusive" || v["patch_validated"] != false || !strings.Contains(fmt.Sprint(v["reason"]), "this can be tried") {
 		t.Fatalf("%d %v", status, v)
 	}
 

@@ -82,17 +82,17 @@ func New(name string, host *stage.Host) (*Runtime, error) {
 		return nil, crisol.WithHint(err, "run as root, or take bwrap, which needs no privilege")
 	}
 	r := &Runtime{flavour: f, host: host}
-	for tool, path := range map[string]*string{name: &r.path, "unshare": &r.unshare, "timeout": &r.init} {
-		found, err := exec.LookPath(tool)
+	const tools = "install util-linux and coreutils"
+	for _, tool := range []struct {
+		name, install string
+		path          *string
+	}{{name, f.install, &r.path}, {"unshare", tools, &r.unshare}, {"timeout", tools, &r.init}} {
+		found, err := exec.LookPath(tool.name)
 		if err != nil {
-			err = crisol.Errorf(crisol.KindInfrastructure, "find %s: %w", tool, err)
-			hint := f.install
-			if tool != name {
-				hint = "install util-linux and coreutils"
-			}
-			return nil, crisol.WithHint(err, "%s", hint)
+			err = crisol.Errorf(crisol.KindInfrastructure, "find %s: %w", tool.name, err)
+			return nil, crisol.WithHint(err, "%s", tool.install)
 		}
-		*path = found
+		*tool.path = found
 	}
 	return r, nil
 }
