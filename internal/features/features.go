@@ -79,6 +79,7 @@ func (c *Reading) Vector() Vector {
 	c.tally.fill(v)
 	c.patterns(v)
 	c.filters(v)
+	v[unknownImports] = float64(c.unknownImports())
 	c.location(v)
 	if !c.structure(v) {
 		for i, f := range table {
@@ -227,7 +228,7 @@ func (c *Reading) location(v Vector) {
 		for part := range parts([]byte(lastSegment(f.path))) {
 			terms[part]++
 		}
-		v[textNamesPath] = max(v[textNamesPath], truth(words.namesFile(f.path)))
+		v[textNames] = max(v[textNames], truth(words.namesFile(f.path)))
 		for _, s := range []*side{f.before, f.after} {
 			for _, i := range s.changedTokens() {
 				if s.tokens[i].Kind == syntax.Word {
@@ -239,7 +240,7 @@ func (c *Reading) location(v Vector) {
 	v[textMatch] = words.bm25(terms)
 	for _, f := range c.files {
 		for _, name := range f.headers() {
-			v[textNamesFunction] = max(v[textNamesFunction], truth(words.names(name)))
+			v[textNames] = max(v[textNames], truth(words.names(name)))
 		}
 	}
 }
@@ -273,9 +274,7 @@ func (c *Reading) structure(v Vector) bool {
 			continue
 		}
 		known = true
-		if f.before.tree.HasError() {
-			v[errorsBefore]++
-		} else if f.after.tree.HasError() {
+		if !f.before.tree.HasError() && f.after.tree.HasError() {
 			v[errorsAdded]++
 		}
 		if v[tokensAdded]+v[tokensRemoved] == 0 {
@@ -292,6 +291,7 @@ func (c *Reading) structure(v Vector) bool {
 		}
 		total.around(f, c.kind)
 		v[undefinedNames] += float64(f.undefined(before, after))
+		v[unusedNames] += float64(f.unused(after))
 		total.near(after, now)
 	}
 	if weighed {
@@ -307,11 +307,6 @@ func (c *Reading) functions(v Vector, before, after *reader) {
 	for name := range has {
 		if !had[name] {
 			v[functionsAdded]++
-		}
-	}
-	for name := range had {
-		if !has[name] {
-			v[functionsRemoved]++
 		}
 	}
 	words := c.query
@@ -414,6 +409,7 @@ func (t *coverage) protect(v Vector, r *reader, s *scope) {
 		}
 		v[guardsNew]++
 		v[guardCovers] = max(v[guardCovers], truth(covers[i]))
+		v[guardIdle] += truth(g.idle)
 		v[guardOther] += truth(decides[i] && !covers[i])
 		if g.known {
 			continue

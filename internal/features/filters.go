@@ -93,7 +93,7 @@ func (s *side) filter(i int) func(string) bool {
 		if slash <= 0 {
 			return nil
 		}
-		return expressionFilter(string(text[1:slash]), string(text[slash+1:]), anchoredBothEnds(text))
+		return expressionFilter(string(text[1:slash]), string(text[slash+1:]), says(text))
 	}
 	before, two := s.near(i, -1), s.near(i, -2)
 	inner := unescape(string(unquoted(text)))
@@ -101,7 +101,7 @@ func (s *side) filter(i int) func(string) bool {
 	case inner == "" || len(inner) > 80:
 		return nil
 	case compiles([]byte(two)) && before == "(":
-		return expressionFilter(string(unquoted(text)), "", anchoredBothEnds(text))
+		return expressionFilter(string(unquoted(text)), "", says(text))
 	case before == "===" || before == "==" || before == "!==" || before == "!=" || before == "case" || before == "[" || before == "," || s.near(i, 1) == "===" || s.near(i, 1) == "in":
 		return func(probe string) bool { return probe == inner }
 	case before == "(" && exact[strings.ToLower(two)]&(isPrefix|isDenial) != 0, before == "(" && isListSearch(two), before == "(" && (two == "replace" || two == "replaceAll" || two == "split"):
@@ -119,6 +119,16 @@ func (s *side) near(i, away int) string {
 		return ""
 	}
 	return string(s.text(s.tokens[i]))
+}
+
+// says whether an expression says what passes: one that is anchored at both ends and spells no key to a prototype.
+func says(text []byte) bool {
+	for _, name := range dangerNames {
+		if bytes.Contains(text, []byte(name)) {
+			return false
+		}
+	}
+	return anchoredBothEnds(text)
 }
 
 func expressionFilter(pattern, flags string, allows bool) func(string) bool {

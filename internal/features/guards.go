@@ -18,6 +18,7 @@ type guard struct {
 	// only when the condition is false.
 	leaves bool
 	around span // that block
+	idle   bool // its body does nothing
 	known  bool // whether a true condition is good or bad is known only where it is false
 }
 
@@ -53,6 +54,7 @@ func (r *reader) guardOf(i int) []guard {
 	other := r.tree.Child(i, syntax.FieldAlternative)
 	if body >= 0 {
 		g.whenTrue = r.spanOf(body)
+		g.idle = role == syntax.If && r.isIdle(body)
 	}
 	if other >= 0 {
 		g.whenFalse = r.spanOf(other)
@@ -78,6 +80,18 @@ func (r *reader) blockAround(i int) span {
 		return r.spanOf(block)
 	}
 	return r.spanOf(0)
+}
+
+// isIdle says whether a body has no statement, or empty ones alone.
+func (r *reader) isIdle(i int) bool {
+	for _, t := range r.tokens[r.from(int(r.tree.Nodes[i].Start)):r.from(int(r.tree.Nodes[i].End))] {
+		switch string(r.text(t)) {
+		case "{", "}", ";", "pass":
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // logic is the guard that a && b, a || b are for what stands in b.

@@ -2,7 +2,7 @@ package features
 
 // Version names the meaning of the vector. It changes whenever a number's meaning does: a model serves only vectors of
 // the version that it learnt from.
-const Version = "f3"
+const Version = "f4"
 
 // Feature is one number of a vector.
 type Feature struct {
@@ -32,7 +32,6 @@ const (
 	languageNative
 	sourceShare
 	lexicalShare
-	errorsBefore
 	errorsAdded
 
 	fileCount
@@ -48,18 +47,15 @@ const (
 	logShare
 	functionsTouched
 	functionsAdded
-	functionsRemoved
 	conditionsAdded
 	conditionsChanged
 	callsAdded
 	callsRemoved
 	exitsAdded
-	loopsDelta
 	assignmentsAdded
 	stringsAdded
 	numbersChanged
 	operatorsChanged
-	literalsOnly
 	complexityBefore
 	complexityDelta
 	nestingDelta
@@ -77,6 +73,7 @@ const (
 	guardCovers
 	sinkShareNew
 	sinkShareAny
+	guardIdle
 	guardLate
 	guardOther
 	guardLiteral
@@ -103,6 +100,7 @@ const (
 	regexRemaining
 	regexDrop
 	regexRemoved
+	regexAgreement
 	regexAnchored
 	regexGlobal
 	regexIgnoreCase
@@ -135,8 +133,7 @@ const (
 	nullAfterFree
 	overflowCheck
 
-	textNamesPath
-	textNamesFunction
+	textNames
 	textMatch
 	textShare
 
@@ -146,6 +143,8 @@ const (
 	filterShare
 	filterHarm
 	undefinedNames
+	unusedNames
+	unknownImports
 
 	count // how many there are
 )
@@ -180,7 +179,6 @@ var table = [count]Feature{
 	languageNative: {"language_native", "share of touched files in C or C++", false},
 	sourceShare:    {"source_share", "share of touched files whose source was at hand and that the patch fits", false},
 	lexicalShare:   {"lexical_share", "share of touched files that were read by the lexer alone: no source, no grammar, or over the limits", false},
-	errorsBefore:   {"errors_before", "files with an error in the tree before the patch", true},
 	errorsAdded:    {"errors_added", "files with an error in the tree after the patch and none before", true},
 
 	fileCount:         {"files", "touched source files", false},
@@ -196,18 +194,15 @@ var table = [count]Feature{
 	logShare:          {"log_share", "share of added calls that write a log", false},
 	functionsTouched:  {"functions_touched", "functions, and top levels of files, with a changed token", true},
 	functionsAdded:    {"functions_added", "names of functions that are new in the touched files", true},
-	functionsRemoved:  {"functions_removed", "names of functions that are gone", true},
 	conditionsAdded:   {"conditions_added", "conditions (if, ternary, loop) of which most tokens are added", true},
 	conditionsChanged: {"conditions_changed", "conditions of which fewer tokens are added", true},
 	callsAdded:        {"calls_added", "names that are called oftener after the patch, summed", false},
 	callsRemoved:      {"calls_removed", "names that are called less often, summed", false},
 	exitsAdded:        {"exits_added", "return, throw, raise, break and continue, added minus removed where positive", false},
-	loopsDelta:        {"loops_delta", "loops added minus removed", false},
 	assignmentsAdded:  {"assignments_added", "assignments added", false},
 	stringsAdded:      {"strings_added", "added strings that are nowhere removed", false},
 	numbersChanged:    {"numbers_changed", "numbers, added and removed", false},
 	operatorsChanged:  {"operators_changed", "operators of comparison and logic, added and removed", false},
-	literalsOnly:      {"literals_only", "1 if every changed token is a string, a number or a regular expression", false},
 	complexityBefore:  {"complexity_before", "branches of the touched functions before the patch", true},
 	complexityDelta:   {"complexity_delta", "branches added minus removed", false},
 	nestingDelta:      {"nesting_delta", "deepest nesting of blocks in the touched functions, after minus before", true},
@@ -225,6 +220,7 @@ var table = [count]Feature{
 	guardCovers:        {"guard_covers", "1 if a new condition that tests a variable of a dangerous operation decides whether it runs", true},
 	sinkShareNew:       {"sink_share_new", "share of dangerous operations in the touched functions that new conditions or new calls on their variables protect", true},
 	sinkShareAny:       {"sink_share_any", "share of them that any such condition or call protects, new or old", true},
+	guardIdle:          {"guard_idle", "new conditions whose body does nothing", true},
 	guardLate:          {"guard_late", "new conditions on a dangerous operation's variables that stand after it", true},
 	guardOther:         {"guard_other", "new conditions that decide whether a dangerous operation runs and test none of its variables", true},
 	guardLiteral:       {"guard_literal", "new comparisons with a long or numeric constant that isn't known as dangerous: perhaps one exploit's", true},
@@ -251,6 +247,7 @@ var table = [count]Feature{
 	regexRemaining:  {"regex_remaining", "worst ambiguity of those in the touched files after the patch, where the weakness is about that", false},
 	regexDrop:       {"regex_drop", "by how much the worst ambiguity in the touched files sinks, where the weakness is about that", false},
 	regexRemoved:    {"regex_removed", "regular expressions removed minus added", false},
+	regexAgreement:  {"regex_agreement", "share of sample texts that removed regular expressions and those in their places treat alike; 1 without any", false},
 	regexAnchored:   {"regex_anchored", "share of added regular expressions that are anchored at both ends; 0 without any", false},
 	regexGlobal:     {"regex_global", "global flags of regular expressions, added minus removed", false},
 	regexIgnoreCase: {"regex_ignore_case", "case-insensitive flags and folding calls, added minus removed", false},
@@ -283,16 +280,17 @@ var table = [count]Feature{
 	nullAfterFree:   {"null_after_free", "added assignments of NULL, and releases of memory added or removed", false},
 	overflowCheck:   {"overflow_check", "added limits of integer types and checked arithmetic", false},
 
-	textNamesPath:     {"text_names_path", "1 if the vulnerability's text names a touched file", false},
-	textNamesFunction: {"text_names_function", "1 if it names a touched function", false},
-	textMatch:         {"text_match", "BM25 of the touched code's words for the words of the vulnerability's text; a word's weight is by its form", false},
-	textShare:         {"text_share", "share of changed tokens in functions or files that the text names", true},
+	textNames: {"text_names", "1 if the vulnerability's text names a touched function or file", false},
+	textMatch: {"text_match", "BM25 of the touched code's words for the words of the vulnerability's text; a word's weight is by its form", false},
+	textShare: {"text_share", "share of changed tokens in functions or files that the text names", true},
 
 	typeChecks:     {"type_checks", "added tests and conversions of type (typeof, isArray, isinstance, String)", false},
 	limitValue:     {"limit_value", "logarithm (base 10) of the smallest number that an added comparison or slice holds something to; 0 without any", false},
 	filterShare:    {"filter_share", "share of some hostile texts of the weakness that an added expression or constant would catch", false},
 	filterHarm:     {"filter_harm", "share of some benign texts that it would catch too", false},
 	undefinedNames: {"undefined_names", "names that are brought in and nothing declares, or that lose their declaration and are still used; scripts and Python", true},
+	unusedNames:    {"unused_names", "names that the patch declares and nothing in the file uses", true},
+	unknownImports: {"unknown_imports", "modules that the touched files did not name before and that neither the language nor the patch brings", false},
 	limitsAdded:    {"limits_added", "added comparisons of a length, size, count or depth", false},
 }
 

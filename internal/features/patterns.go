@@ -72,6 +72,7 @@ func (c *Reading) patterns(v Vector) {
 		v[pollutionNamesPresent] = max(v[pollutionNamesPresent], present)
 	}
 	v[regexAnchored] = ratio(anchored, added)
+	v[regexAgreement] = c.agreement()
 	if c.kind != weakRedos {
 		return
 	}
@@ -133,11 +134,10 @@ func (s *side) expressions() []expression {
 		text := s.text(t)
 		switch {
 		case t.Kind == syntax.Pattern:
-			slash := bytes.LastIndexByte(text, '/')
-			if slash <= 0 {
-				continue
+			if e, ok := literalExpression(text); ok {
+				e.changed = s.changed[i]
+				out = append(out, e)
 			}
-			out = append(out, expression{string(text), string(text[1:slash]), string(text[slash+1:]), s.changed[i]})
 		case t.Kind == syntax.Text && i >= 2 && s.src[s.tokens[i-1].Start] == '(' && compiles(s.text(s.tokens[i-2])) && (s.lang != syntax.Python || s.isModule(i-2)):
 			e := expression{text: string(text), pattern: string(unquoted(text)), changed: s.changed[i]}
 			if s.lang == syntax.Python {
@@ -149,6 +149,15 @@ func (s *side) expressions() []expression {
 		}
 	}
 	return out
+}
+
+// literalExpression reads a literal with its slashes and flags.
+func literalExpression(text []byte) (expression, bool) {
+	slash := bytes.LastIndexByte(text, '/')
+	if slash <= 0 {
+		return expression{}, false
+	}
+	return expression{text: string(text), pattern: string(text[1:slash]), flags: string(text[slash+1:])}, true
 }
 
 func compiles(name []byte) bool {

@@ -111,7 +111,6 @@ func (t *tally) fill(v Vector) {
 	v[tokensAdded], v[tokensRemoved] = float64(t.added), float64(t.removed)
 	v[quiet] = truth(t.added+t.removed == 0)
 	v[churn] = ratio(t.added, t.added+t.removed)
-	v[literalsOnly] = truth(t.literalsChanged > 0 && t.addedNames+t.removedNames+t.otherChanged == 0)
 	moved, logs := 0, 0
 	for _, e := range t.order {
 		moved += min(e.added, e.removed)
@@ -157,10 +156,6 @@ func (t *tally) general(v Vector, e *entry) {
 	}
 	if exact[word]&isExit != 0 && keywords[word] {
 		v[exitsAdded] += max(n, 0)
-	}
-	switch word {
-	case "for", "while", "foreach", "loop":
-		v[loopsDelta] += n
 	}
 }
 
