@@ -45,8 +45,9 @@ func main() {
 	library := flag.String("scenarios", "", "a directory of scenarios to take in place of the library's")
 	report := flag.String("report", "", "write every judgement to this file, as JSON")
 	repeat := flag.Int("repeat", 0, "runs of each exploit on each side; 0 repeats until the residual risk is below 1 %")
+	timeout := flag.Duration("timeout", time.Hour, "bounds each judgement, with the self-test of its scenario")
 	flag.Parse()
-	os.Exit(exit(options{*data, *dir, *library, *report, *repeat, flag.Args()}))
+	os.Exit(exit(options{*data, *dir, *library, *report, *repeat, *timeout, flag.Args()}))
 }
 
 // exit judges the set and returns the exit code.
@@ -67,6 +68,7 @@ func exit(o options) int {
 type options struct {
 	data, set, library, report string
 	repeat                     int
+	timeout                    time.Duration
 	only                       []string
 }
 
@@ -88,7 +90,7 @@ func run(ctx context.Context, o options, out io.Writer) (good bool, err error) {
 	if len(o.only) > 0 {
 		patches = slices.DeleteFunc(patches, func(p Patch) bool { return !slices.Contains(o.only, p.Scenario) })
 	}
-	a, err := app.Open(ctx, app.Config{Data: o.data})
+	a, err := app.Open(ctx, app.Config{Data: o.data, Timeout: o.timeout})
 	if err != nil {
 		return false, err
 	}
