@@ -137,6 +137,8 @@ func scripts(base any, hint map[string]string) ([]made, error) {
 	escaped := `"\u0063onstructor"`
 	list := []made{
 		{"direct", "the statement itself", code},
+		{"escaped-code", "by an indirect eval, with every character escaped", "(0, eval)(" + escapes(code) + ")"},
+		{"escaped-all", "by computed keys and code in which every character is escaped", "({})[" + escapes("constructor") + "][" + escapes("constructor") + "](" + escapes(code) + ")()"},
 		{"this-constructor", "this.constructor.constructor", "this.constructor.constructor(" + quoted + ")()"},
 		{"object-constructor", "({}).constructor.constructor", "({}).constructor.constructor(" + quoted + ")()"},
 		{"array-constructor", "[].constructor.constructor", "[].constructor.constructor(" + quoted + ")()"},
@@ -154,8 +156,6 @@ func scripts(base any, hint map[string]string) ([]made, error) {
 		{"reflect", "by Reflect.construct", "Reflect.construct(({}).constructor.constructor, [" + quoted + "])()"},
 		{"error", "by the constructor of a caught error", "(() => { try { null.x } catch (e) { return e.constructor.constructor(" + quoted + ")() } })()"},
 		{"eval", "by an indirect eval", "(0, eval)(" + quoted + ")"},
-		{"escaped-code", "by an indirect eval, with every character escaped", "(0, eval)(" + escapes(code) + ")"},
-		{"escaped-all", "by computed keys and code in which every character is escaped", "({})[" + escapes("constructor") + "][" + escapes("constructor") + "](" + escapes(code) + ")()"},
 		{"newlines", "over several lines", "\n" + s + "\n"},
 		{"parentheses", "in parentheses", "(" + s + ")"},
 		{"comma", "after a comma", "1, " + s},
