@@ -209,8 +209,8 @@ func (a *Arena) layer(s *scenario.Scenario) (string, *os.File, error) {
 // settle moves a finished directory to its place; when another process was faster, its twin stays.
 func settle(dir, final string) error {
 	err := os.Rename(dir, final)
-	if _, statErr := os.Stat(final); err != nil && statErr == nil {
-		return nil
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) {
+		return nil // what is there may be evicted by now: the caller looks
 	}
 	if err != nil {
 		return crisol.Errorf(crisol.KindInfrastructure, "keep %s: %w", filepath.Base(final), err)

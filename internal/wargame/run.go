@@ -21,19 +21,35 @@ import (
 // attempts bounds the tries at a command that the sandbox, not the program, kept from running.
 const attempts = 3
 
+// patience multiplies the wall limit of a command's second chance. A command that the wall clock ended with CPU time to
+// spare was waiting: for something that never comes, or for its turn on a busy machine.
+const patience = 4
+
 // refereePath is where the crisol executable lies in a sandbox that needs the referee.
 const refereePath = "/opt/crisol/crisol"
 
 // RefereeCommand is the hidden subcommand by which the executable acts as the referee.
 const RefereeCommand = "sandbox-referee"
 
-// enter runs a command in the sandbox, within the arena's bound, and tries again when the infrastructure fails.
+// enter runs a command in the sandbox, within the arena's bound, and tries again when the infrastructure fails or the
+// wall clock ends it with CPU time to spare.
 func (a *Arena) enter(ctx context.Context, c sandbox.Command) (sandbox.Result, error) {
 	release, err := a.acquire(ctx)
 	if err != nil {
 		return sandbox.Result{}, err
 	}
 	defer release()
+	result, err := a.insist(ctx, c)
+	if err == nil && result.Stopped == "wall" && result.CPU < c.Limits.CPU {
+		a.Log.Info("the wall limit ended a command that had CPU time to spare; it gets a second chance", "command", c.Args, "cpu", result.CPU, "wall", result.Wall)
+		c.Limits.Wall *= patience
+		return a.insist(ctx, c)
+	}
+	return result, err
+}
+
+// insist runs a command, and tries again when the infrastructure fails.
+func (a *Arena) insist(ctx context.Context, c sandbox.Command) (sandbox.Result, error) {
 	for try := 1; ; try++ {
 		result, err := a.Sandbox.Run(ctx, c)
 		if err == nil || ctx.Err() != nil || try == attempts {

@@ -312,6 +312,30 @@ func TestFlakyBenignInputTellsNothing(t *testing.T) {
 	}
 }
 
+// TestWaitingGetsASecondChance: a command that the wall clock ends with CPU time to spare may have been starved by a busy
+// machine. It runs once more with more time; one that used up its CPU time does not.
+func TestWaitingGetsASecondChance(t *testing.T) {
+	for _, c := range []struct {
+		program string
+		cpu     time.Duration
+		want    crisol.Verdict
+	}{
+		{"benign.js", time.Second, crisol.Fixed},
+		{"exploit.js", time.Second, crisol.Fixed},
+		{"benign.js", time.Hour, crisol.Inconclusive}, // a hang that the next run of the same input doesn't show: flaky
+	} {
+		a := newArena(t, manifest, func(sh shot) (sandbox.Result, error) {
+			if sh.program == c.program && sh.patched && sh.n == 1 {
+				return sandbox.Result{Exit: 137, Signal: "SIGKILL", Stopped: "wall", CPU: c.cpu}, nil
+			}
+			return proper(sh)
+		})
+		if _, got := a.judge(t, wargame.Order{Repeat: 1}); got.Verdict != c.want {
+			t.Errorf("%s stopped after %s of CPU time: %s: %s; want %s", c.program, c.cpu, got.Verdict, got.Reason, c.want)
+		}
+	}
+}
+
 // TestInfrastructure: a sandbox that fails is tried again, then reported as what it is, and never counts for a patch.
 func TestInfrastructure(t *testing.T) {
 	failing := func(times int, program string) func(shot) (sandbox.Result, error) {
