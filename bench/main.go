@@ -80,9 +80,9 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 // measured is a thing to time, by name.
 type measured struct {
 	name string
-	do   func() error
+	do   func() (time.Duration, error) // returns the CPU time spent in sandboxes
 	took sample
-	cpu  sample // of this process and those that it waited for
+	cpu  sample // of this process, of those that it waited for, and of those in sandboxes
 }
 
 // interleave runs the things in turn, round by round, after one round that doesn't count.
@@ -90,18 +90,20 @@ func (b bench) interleave(things []*measured) error {
 	for round := range b.rounds + 1 {
 		for _, thing := range things {
 			started, before := time.Now(), cpuTime()
-			if err := thing.do(); err != nil {
+			inside, err := thing.do()
+			if err != nil {
 				return fmt.Errorf("%s: %w", thing.name, err)
 			}
 			if round > 0 {
-				thing.took, thing.cpu = append(thing.took, time.Since(started)), append(thing.cpu, cpuTime()-before)
+				thing.took, thing.cpu = append(thing.took, time.Since(started)), append(thing.cpu, cpuTime()-before+inside)
 			}
 		}
 	}
 	return nil
 }
 
-// cpuTime is the CPU time of this process and of every child that has ended, with its own children.
+// cpuTime is the CPU time of this process and of every child that has ended, with its own children. Processes in a
+// sandbox are not among them: the kernel reaps them with their namespace, and their cgroup says what they used.
 func cpuTime() (total time.Duration) {
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
 		var usage syscall.Rusage
@@ -138,20 +140,30 @@ func (b bench) open(ctx context.Context, workers int) (*app.App, error) {
 }
 
 // trial holds one trial of the reference with the vulnerable side run anew.
-func trial(ctx context.Context, a *app.App, s *scenario.Scenario) error {
+func trial(ctx context.Context, a *app.App, s *scenario.Scenario) (inside time.Duration, err error) {
 	report, err := a.Arena.Run(ctx, wargame.Order{
 		Scenario: s, Candidate: wargame.Candidate{Reference: &s.Target.Reference, LockSide: "reference"}, Repeat: 1, Fresh: true,
 		SelfTest: crisol.Gate{Name: crisol.GateSelfTest, Outcome: crisol.Passed},
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, gate := range report.Gates {
 		if gate.Outcome != crisol.Passed && gate.Outcome != crisol.Skipped {
-			return fmt.Errorf("gate %s: %s: %s", gate.Name, gate.Outcome, gate.Evidence)
+			return 0, fmt.Errorf("gate %s: %s: %s", gate.Name, gate.Outcome, gate.Evidence)
+		}
+		for _, check := range gate.Checks {
+			for _, run := range check.Runs {
+				inside += time.Duration(run.CPUSeconds * float64(time.Second))
+			}
 		}
 	}
-	return nil
+	return inside, nil
+}
+
+// outside is a thing that starts no sandbox of its own.
+func outside(do func() error) func() (time.Duration, error) {
+	return func() (time.Duration, error) { return 0, do() }
 }
 
 // twoPhases compares a trial with the same four processes started bare, one after the other, in the same environment.
@@ -176,10 +188,10 @@ func (b bench) twoPhases(ctx context.Context, id string) error {
 	}
 	defer clean()
 	things := []*measured{
-		{name: "the same four processes, bare", do: func() error { return bare.run(s) }},
-		{name: "trial, one after the other", do: func() error { return trial(ctx, one, s) }},
-		{name: "trial, the two sides side by side", do: func() error { return trial(ctx, two, s) }},
-		{name: "whole command line", do: func() error { return b.cli(id) }},
+		{name: "the same four processes, bare", do: outside(func() error { return bare.run(s) })},
+		{name: "trial, one after the other", do: func() (time.Duration, error) { return trial(ctx, one, s) }},
+		{name: "trial, the two sides side by side", do: func() (time.Duration, error) { return trial(ctx, two, s) }},
+		{name: "whole command line", do: outside(func() error { return b.cli(id) })},
 	}
 	if err := b.interleave(things); err != nil {
 		return err
@@ -276,7 +288,7 @@ func (b bench) runtimes(ctx context.Context) error {
 		}
 		layers = append(layers, dir)
 	}
-	things := []*measured{{name: "bare", do: func() error { return exec.Command("/bin/true").Run() }}}
+	things := []*measured{{name: "bare", do: outside(func() error { return exec.Command("/bin/true").Run() })}}
 	for _, name := range runtimes.Names() {
 		runtime, err := runtimes.Open(ctx, name, runtimes.Options{})
 		if err != nil {
@@ -286,13 +298,13 @@ func (b bench) runtimes(ctx context.Context) error {
 		if closer, ok := runtime.(io.Closer); ok {
 			defer func() { _ = closer.Close() }()
 		}
-		things = append(things, &measured{name: name, do: func() error {
+		things = append(things, &measured{name: name, do: outside(func() error {
 			result, err := runtime.Run(ctx, sandbox.Command{Args: []string{"/bin/true"}, Layers: layers})
 			if err == nil && result.Exit != 0 {
 				err = fmt.Errorf("exit %d: %s", result.Exit, result.Stderr.Head)
 			}
 			return err
-		}})
+		})})
 	}
 	if err := b.interleave(things); err != nil {
 		return err
@@ -315,9 +327,9 @@ func (b bench) throughput(ctx context.Context, id string) error {
 			return err
 		}
 		defer a.Close()
-		things = append(things, &measured{name: fmt.Sprintf("%d trials, %d workers", trials, workers), do: func() error {
+		things = append(things, &measured{name: fmt.Sprintf("%d trials, %d workers", trials, workers), do: outside(func() error {
 			return many(ctx, a, s, trials, workers)
-		}})
+		})})
 	}
 	short := b
 	short.rounds = min(b.rounds, 5)
@@ -340,7 +352,7 @@ func many(ctx context.Context, a *app.App, s *scenario.Scenario, trials, workers
 	for range workers {
 		group.Go(func() {
 			for left.Add(-1) >= 0 {
-				if err := trial(ctx, a, s); err != nil {
+				if _, err := trial(ctx, a, s); err != nil {
 					once.Do(func() { failed = err })
 					return
 				}
