@@ -1,9 +1,15 @@
-// Package store holds the contract for what Crisol remembers of validations, and the row types that cross it.
+// Package store holds the contract for what Crisol remembers, and the row types that cross it.
 //
 // In go a request that was accepted, the start and the end of its trial; out come rows, newest first, and one record
 // with its request and all its evidence. A request is accepted once Accept has returned: from then on it survives the
-// death of the process, and ends with exactly one verdict. The package refuses to know which database keeps the rows
-// (see store/sqlite) and who works on them (see jobs). The suite in storetest says what every adapter owes.
+// death of the process, and ends with exactly one verdict. Beside validations there are predictions with what wargames
+// say of them (ABTests, Accuracy, Counters), a stream of events, webhooks' deliveries and settings; what must not come
+// apart is kept in one transaction (Ending, Entry).
+//
+// The package refuses to know which database keeps the rows (see store/sqlite and store/postgres) and who works on
+// them (see jobs). The suite in storetest says what every adapter owes. Text that a database can't hold as it is, with
+// a NUL or broken UTF-8, is kept with U+FFFD in its place, except in requests, verdicts and bodies, which are kept
+// exactly.
 package store
 
 import (
@@ -25,12 +31,33 @@ const (
 
 // What an adapter answers when a row is not as the caller supposed; errors.Is finds them in what it returns.
 var (
-	// ErrNotFound: there is no validation with this id.
+	// ErrNotFound: there is no validation with this id, or no other row (see NotFound).
 	ErrNotFound = crisol.Errorf(crisol.KindNotFound, "no such validation")
 	// ErrFinished: the validation has its verdict already.
 	ErrFinished = crisol.Errorf(crisol.KindInternal, "validation is already finished")
+	// ErrLeased: another worker is at the validation, and its lease has not run out.
+	ErrLeased = crisol.Errorf(crisol.KindInternal, "another worker is at the validation")
 	// ErrFull: as many validations as the bound allows are unfinished.
 	ErrFull = crisol.Errorf(crisol.KindInfrastructure, "too many validations are waiting")
+)
+
+// NotFound is an ErrNotFound that says what there is none of.
+func NotFound(what, id string) error {
+	return &crisol.Error{Kind: crisol.KindNotFound, Err: absent{what, id}}
+}
+
+type absent struct{ what, id string }
+
+func (a absent) Error() string        { return "no such " + a.what + ": " + a.id }
+func (a absent) Is(target error) bool { return target == ErrNotFound }
+
+// Mode is what an accepted request asks for.
+type Mode string
+
+// The modes of a submission; "" is taken as ModeValidate.
+const (
+	ModeValidate Mode = "validate" // always the wargame
+	ModeMLFirst  Mode = "ml-first" // the wargame only where neither static checks nor a trusted model decide
 )
 
 // Accepted is a request that was checked and found worth a trial.
@@ -48,6 +75,18 @@ type Submission struct {
 	ID        string
 	CreatedAt time.Time
 	Accepted
+	Mode     Mode
+	Client   string // who asked, for fairness between clients; "" where nobody is told apart
+	Priority int    // as the queue understands it; the store only keeps it
+	Webhook  string // the URL that wants to hear of the end; "" for none
+}
+
+// Lease is a worker's claim to a validation for a time.
+type Lease struct {
+	// Worker names the claimant. The same one may claim again what it holds: its earlier attempt is over then.
+	Worker string
+	At     time.Time
+	Until  time.Time // after it others may take the validation over
 }
 
 // Attempt is what a worker needs to run a trial.
@@ -57,6 +96,9 @@ type Attempt struct {
 	Number int
 	// LastError says why the attempt before ended, "" where nothing could say so.
 	LastError string
+	// Fence is greater than that of any earlier attempt at this validation. It shows that a worker still holds what it
+	// began.
+	Fence int64
 }
 
 // Row is a validation without its request and its evidence.
@@ -74,6 +116,18 @@ type Row struct {
 	CreatedAt      time.Time
 	StartedAt      time.Time // of the latest attempt; zero before the first
 	FinishedAt     time.Time // zero until finished
+	Mode           Mode
+	Client         string
+	Priority       int
+	Webhook        string
+	Worker         string    // that began the latest attempt
+	LeaseUntil     time.Time // of a running one
+	// SupersededBy is the validation that judged the same patch anew, "" for none.
+	SupersededBy string
+	// Revoked: the verdict that stands here no longer holds.
+	Revoked       bool
+	RevokedReason string
+	RevokedAt     time.Time
 
 	// Outcome is the zero value until finished.
 	Outcome
@@ -117,12 +171,27 @@ type Filter struct {
 	CVEID      string
 	PatchID    string
 	ScenarioID string
+	Mode       Mode
+	Client     string
+	Method     crisol.Method
+	Revoked    bool      // only revoked ones
 	Since      time.Time // created at or after
 	Until      time.Time // created before
 	// Before selects rows with a smaller ID: the ID of a page's last row asks for the next page.
 	Before string
 	// Limit bounds the rows returned; it must be positive.
 	Limit int
+}
+
+// Revocation says that a verdict no longer holds.
+type Revocation struct {
+	ID     string
+	By     string // the validation that judged anew
+	Reason string
+	At     time.Time
+	// Events and Deliveries are kept in the same transaction.
+	Events     []Event
+	Deliveries []Delivery
 }
 
 // Validations is what an adapter offers. Every method is safe for concurrent use. A failure of the database is a
@@ -150,4 +219,21 @@ type Validations interface {
 	State(ctx context.Context, id string) (State, error)
 	// List returns the rows that f selects, newest first.
 	List(ctx context.Context, f Filter) ([]Row, error)
+}
+
+// Store is all that an adapter offers.
+type Store interface {
+	Validations
+	Recorder
+	Retention
+	ABTests() ABTests
+	Accuracy() Accuracy
+	Counters() Counters
+	Events() Events
+	Settings() Settings
+	Deliveries() Deliveries
+	// Ping reports whether the database answers.
+	Ping(ctx context.Context) error
+	// Close ends the use of the database. It may be called twice.
+	Close() error
 }
