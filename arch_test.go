@@ -48,7 +48,7 @@ var rooms = map[string][]string{
 	"crisol/internal/referee":             {"crisol/internal/oracle"},
 	"crisol/internal/wargame": {"crisol", "crisol/internal/ambiguity", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/oracle", "crisol/internal/referee",
 		"crisol/internal/sandbox", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/variant", "crisol/internal/verdict"},
-	"crisol/internal/snippet": {"crisol", "crisol/internal/ambiguity", "crisol/internal/scenario", "crisol/internal/variant"},
+	"crisol/internal/snippet": {"crisol", "crisol/internal/ambiguity", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/variant"},
 	"crisol/internal/validate": {"crisol", "crisol/internal/certify", "crisol/internal/diff", "crisol/internal/policy", "crisol/internal/scenario", "crisol/internal/snippet", "crisol/internal/static",
 		"crisol/internal/verdict", "crisol/internal/wargame"},
 	"crisol/internal/store":                {"crisol"},

@@ -213,6 +213,8 @@ type Validation struct {
 	ResidualRisk         float64 `json:"residual_risk"`
 	ExecutionTimeSeconds float64 `json:"execution_time_seconds"`
 	Reason               string  `json:"reason"`
+	// Certified says of a model's decision whether it stands under a certificate; nil for other methods.
+	Certified *bool `json:"certified,omitempty"`
 	// PolicyReason says in a word why a model did not decide, where one was asked.
 	PolicyReason string `json:"policy_reason,omitempty"`
 

@@ -1,16 +1,16 @@
 package app
 
 import (
+	"encoding/json"
 	"path/filepath"
 
-	"crisol"
 	"crisol/internal/diff"
 	"crisol/internal/extract"
 	"crisol/internal/features"
-	"crisol/internal/policy"
 	"crisol/internal/predict"
 	"crisol/internal/scenario"
 	"crisol/internal/target"
+	"crisol/internal/validate"
 	"crisol/models"
 )
 
@@ -46,11 +46,15 @@ const explained = 5
 type oracle struct{ models *predict.Registry }
 
 // Predict asks the champion.
-func (o oracle) Predict(s *scenario.Scenario, files []diff.Touched) (crisol.MLPrediction, policy.Bounds, error) {
+func (o oracle) Predict(s *scenario.Scenario, files []diff.Touched) (validate.Opinion, error) {
 	champion, err := o.models.Champion()
 	if err != nil {
-		return crisol.MLPrediction{}, policy.Bounds{}, err
+		return validate.Opinion{}, err
 	}
-	p, err := champion.Explain(Features(s, files), explained)
-	return p, champion.Bounds(), err
+	read := Features(s, files)
+	p, err := champion.Explain(read, explained)
+	return validate.Opinion{
+		Prediction: p, Bounds: champion.Bounds(), FeatureVersion: read.Version,
+		Features: func() ([]byte, error) { return json.Marshal(read) },
+	}, err
 }

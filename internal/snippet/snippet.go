@@ -82,6 +82,7 @@ import (
 	"time"
 
 	"crisol"
+	"crisol/internal/diff"
 	"crisol/internal/scenario"
 )
 
@@ -102,7 +103,12 @@ type Case struct {
 	Language    Language
 	// Example is a pair of snippets of this class and language that can be tried.
 	Example string
+
+	touched []diff.Touched
 }
+
+// Touched is the snippet before and after the patch.
+func (c *Case) Touched() []diff.Touched { return c.touched }
 
 // Wrap makes a case of two snippets. An error says why it can't, and its hint shows a snippet for which it can.
 func Wrap(class, affected, patched string) (*Case, error) {
@@ -162,7 +168,8 @@ func assemble(k *class, language Language, of languageKit, affected, patched str
 	}
 	s.Digest = digest(manifest, files)
 	tree := fstest.MapFS{name: {Data: []byte(patched), Mode: 0o644}}
-	return &Case{Scenario: s, Patched: tree, PatchDigest: digest([]byte(k.Type), tree), Language: language, Example: k.example(language)}, nil
+	return &Case{Scenario: s, Patched: tree, PatchDigest: digest([]byte(k.Type), tree), Language: language, Example: k.example(language),
+		touched: []diff.Touched{{Path: name, Before: []byte(affected), After: []byte(patched)}}}, nil
 }
 
 // gone is the decoy of a query: it takes no input and finds nothing.

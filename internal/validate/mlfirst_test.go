@@ -20,11 +20,11 @@ type oracle struct {
 	panics      bool
 }
 
-func (o oracle) Predict(*scenario.Scenario, []diff.Touched) (crisol.MLPrediction, policy.Bounds, error) {
+func (o oracle) Predict(*scenario.Scenario, []diff.Touched) (validate.Opinion, error) {
 	if o.panics {
 		panic("index out of range")
 	}
-	return crisol.MLPrediction{Valid: o.probability >= 0.5, Probability: o.probability, ModelVersion: "rf_v1"}, o.bounds, o.err
+	return validate.Opinion{Prediction: crisol.MLPrediction{Valid: o.probability >= 0.5, Probability: o.probability, ModelVersion: "rf_v1"}, Bounds: o.bounds}, o.err
 }
 
 // certified trusts both sides from 0.9 on.

@@ -13,6 +13,7 @@ import (
 	"crisol"
 	"crisol/internal/certify"
 	"crisol/internal/diff"
+	"crisol/internal/policy"
 	"crisol/internal/scenario"
 	"crisol/internal/snippet"
 	"crisol/internal/verdict"
@@ -23,6 +24,8 @@ import (
 type Arena interface {
 	Run(context.Context, wargame.Order) (wargame.Report, error)
 	SelfTest(context.Context, *scenario.Scenario, wargame.SelfTestOptions) (wargame.SelfTest, error)
+	// Prepared says whether the scenario's target is there already.
+	Prepared(*scenario.Scenario) bool
 	// Touched says what a candidate makes of the target's files, and refuses a patch that doesn't apply.
 	Touched(context.Context, *scenario.Scenario, wargame.Candidate) ([]diff.Touched, error)
 }
@@ -41,6 +44,8 @@ type Flow struct {
 	Library Library
 	// Predictor serves MLFirst; nil predicts nothing.
 	Predictor Predictor
+	// Rule says what the model needs in order to decide; "" is policy.Certified.
+	Rule policy.Rule
 	// Timeout bounds one trial; 0 is DefaultTimeout.
 	Timeout time.Duration
 	Now     func() time.Time
@@ -255,32 +260,44 @@ func (f *Flow) find(req crisol.Request) (*scenario.Scenario, string, error) {
 
 // Run fights over a resolved request.
 func (f *Flow) Run(ctx context.Context, plan Plan) (crisol.Validation, error) {
-	v, err := f.fight(ctx, plan)
+	if plan.Scenario == nil {
+		v := crisol.Validation{Verdict: crisol.Inconclusive, Method: crisol.MethodStatic, ResidualRisk: 1, Reason: plan.Reason, CreatedAt: f.Now().UTC()}
+		plan.name(&v)
+		return v, nil
+	}
+	v, err := f.Validate(ctx, plan.order())
 	if err != nil {
 		return crisol.Validation{}, err
 	}
-	v.APVID, v.PatchID = plan.Request.APVID, plan.Request.PatchID
-	if plan.Request.CVEID != "" {
-		v.CVEID = plan.Request.CVEID
-	}
-	v.PatchDigest = plan.PatchDigest()
+	plan.exemplify(&v)
+	plan.name(&v)
 	return v, nil
 }
 
-func (f *Flow) fight(ctx context.Context, plan Plan) (crisol.Validation, error) {
-	if plan.Scenario == nil {
-		return crisol.Validation{Verdict: crisol.Inconclusive, Method: crisol.MethodStatic, ResidualRisk: 1, Reason: plan.Reason, CreatedAt: f.Now().UTC()}, nil
+// order is the plan's own order, over what the plan is about.
+func (p Plan) order() Order {
+	o := p.Order
+	o.Scenario, o.MinAssurance = p.Scenario, max(o.MinAssurance, p.Request.MinAssurance)
+	o.Threshold = max(o.Threshold, p.Request.ConfidenceThreshold)
+	o.Candidate = wargame.Candidate{Patch: p.Patch}
+	if p.Snippet != nil {
+		o.Candidate = wargame.Candidate{Tree: p.Snippet.Patched}
 	}
-	order := plan.Order
-	order.Scenario, order.MinAssurance = plan.Scenario, max(order.MinAssurance, plan.Request.MinAssurance)
-	if plan.Snippet == nil {
-		order.Candidate = wargame.Candidate{Patch: plan.Patch}
-		return f.Validate(ctx, order)
+	return o
+}
+
+// name gives an answer the names of the request.
+func (p Plan) name(v *crisol.Validation) {
+	v.APVID, v.PatchID = p.Request.APVID, p.Request.PatchID
+	if p.Request.CVEID != "" {
+		v.CVEID = p.Request.CVEID
 	}
-	order.Candidate = wargame.Candidate{Tree: plan.Snippet.Patched}
-	v, err := f.Validate(ctx, order)
-	if err == nil && v.Verdict == crisol.Inconclusive && !v.Wargame.Phase1Passed {
-		v.Reason += "; " + plan.Snippet.Example
+	v.PatchDigest = p.PatchDigest()
+}
+
+// exemplify adds to a trial of the short form that doesn't reproduce an example of one that does.
+func (p Plan) exemplify(v *crisol.Validation) {
+	if p.Snippet != nil && v.Verdict == crisol.Inconclusive && !v.Wargame.Phase1Passed {
+		v.Reason += "; " + p.Snippet.Example
 	}
-	return v, err
 }

@@ -16,13 +16,14 @@ import (
 
 // arena is a validate.Arena that answers as it is told.
 type arena struct {
-	report   wargame.Report
-	err      error
-	applies  error
-	touched  []diff.Touched
-	selfTest error
-	holds    bool
-	order    wargame.Order
+	report     wargame.Report
+	err        error
+	applies    error
+	unprepared bool
+	touched    []diff.Touched
+	selfTest   error
+	holds      bool
+	order      wargame.Order
 }
 
 func (a *arena) Run(_ context.Context, o wargame.Order) (wargame.Report, error) {
@@ -36,6 +37,8 @@ func (a *arena) Run(_ context.Context, o wargame.Order) (wargame.Report, error) 
 func (a *arena) SelfTest(context.Context, *scenario.Scenario, wargame.SelfTestOptions) (wargame.SelfTest, error) {
 	return wargame.SelfTest{Holds: a.holds, Cases: []wargame.SelfTestCase{{Name: "reference", Holds: a.holds}}}, a.selfTest
 }
+
+func (a *arena) Prepared(*scenario.Scenario) bool { return !a.unprepared }
 
 func (a *arena) Touched(context.Context, *scenario.Scenario, wargame.Candidate) ([]diff.Touched, error) {
 	return a.touched, a.applies
