@@ -7,7 +7,7 @@ import "crisol"
 // 1966). As an e-detector (Shin, Ramdas, Rinaldo: E-detectors, NEJSDS 2024, arXiv 2203.03532; likelihood ratios of bets as
 // in arXiv 2110.06177) it needs no model of the errors: while the risk is alpha or less given the past, V minus the number of
 // labels is no better than a fair game, so the mean number of labels until V first reaches A is at least A. An alarm at
-// A = 500 comes falsely once in 500 labels on average if the risk stays exactly at alpha, and far more rarely below it.
+// A = 1500 comes falsely once in 1500 labels or less often, on average, if the risk stays at alpha, and far more rarely below.
 //
 // Three bettors share the stake: they take the risk to have become 2, 3 and 6 times alpha, in the same bets as those of
 // EProcess with the sides exchanged. The unit of time, weights and what is taken for granted are EProcess's; with one

@@ -53,7 +53,7 @@ type Design struct {
 	// Delta is the probability with which a certificate may be wrong. 0 means 0.05: a confidence of 95 %.
 	Delta float64
 	// Warning and Alarm are how many labels apart, in the mean, a side whose risk stays at alpha is watched and demoted. 0
-	// means 50 and 500.
+	// means 200 and 1500: see TestJumpIsDetected in package certify for how soon a rise is noticed.
 	Warning, Alarm float64
 	// Hold is the longest that a judgement takes. Labels count towards a certificate in the order of their requests, and only
 	// once all those of earlier requests must be there: trials that end badly often take longest, and a certificate that
@@ -74,8 +74,8 @@ func (d Design) WithDefaults() (Design, error) {
 	fill(&d.Raised, max(0.50, d.Rate))
 	fill(&d.Alpha, 0.05)
 	fill(&d.Delta, 0.05)
-	fill(&d.Warning, 50)
-	fill(&d.Alarm, 500)
+	fill(&d.Warning, 200)
+	fill(&d.Alarm, 1500)
 	switch {
 	case !(d.Floor > 0 && d.Floor <= d.Rate && d.Rate <= d.Raised && d.Raised <= 1):
 		return d, crisol.Errorf(crisol.KindInput, "design: floor %g, rate %g, raised rate %g: want 0 < floor <= rate <= raised rate <= 1", d.Floor, d.Rate, d.Raised)
