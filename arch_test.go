@@ -61,6 +61,7 @@ var rooms = map[string][]string{
 	"crisol/internal/api/apitest":          {"crisol", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite"},
 	"crisol/internal/policy":               {"crisol"},
 	"crisol/internal/spool":                {"crisol", "crisol/internal/store"},
+	"crisol/internal/audit":                {"crisol", "crisol/internal/certify", "crisol/internal/experiment", "crisol/internal/policy", "crisol/internal/store"},
 	"crisol/internal/predict":              {"crisol", "crisol/internal/calibrate", "crisol/internal/certify", "crisol/internal/dataset", "crisol/internal/forest", "crisol/internal/linear", "crisol/internal/policy"},
 	"crisol/models":                        {},
 	"crisol/internal/extract":              {"crisol", "crisol/internal/baseline", "crisol/internal/corpus", "crisol/internal/dataset", "crisol/internal/diff", "crisol/internal/features", "crisol/internal/predict", "crisol/internal/static"},
