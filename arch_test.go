@@ -57,7 +57,7 @@ var rooms = map[string][]string{
 	"crisol/internal/store/sqlite/queries": {},
 	"crisol/internal/store/storetest":      {"crisol", "crisol/internal/store"},
 	"crisol/internal/jobs":                 {"crisol", "crisol/internal/store"},
-	"crisol/internal/api":                  {"crisol", "crisol/internal/scenario", "crisol/internal/store"},
+	"crisol/internal/api":                  {"crisol", "crisol/internal/jobs", "crisol/internal/scenario", "crisol/internal/store"},
 	"crisol/internal/api/apitest":          {"crisol", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite"},
 	"crisol/internal/policy":               {"crisol"},
 	"crisol/internal/spool":                {"crisol", "crisol/internal/store"},

@@ -21,6 +21,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"crisol"
+	"crisol/internal/jobs"
 	"crisol/internal/scenario"
 	"crisol/internal/store"
 )
@@ -28,7 +29,7 @@ import (
 // Queue takes requests and tells when they are decided (jobs.Queue).
 type Queue interface {
 	// Submit checks and keeps a request; once it returns, the request will be decided.
-	Submit(ctx context.Context, r crisol.Request) (store.Submission, error)
+	Submit(ctx context.Context, a jobs.Ask) (store.Submission, error)
 	// Wait returns nil once the validation is finished.
 	Wait(ctx context.Context, id string) error
 }

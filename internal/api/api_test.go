@@ -558,7 +558,7 @@ func TestAnswersMatchOpenAPI(t *testing.T) {
 	begun := make(chan string, 1)
 	s := apitest.Start(t, apitest.Flow{Runs: func(ctx context.Context, r crisol.Request, id string) (crisol.Validation, error) {
 		if r.PatchID == "slow" {
-			return stuck(begun).Run(ctx, r, id)
+			return stuck(begun).Runs(ctx, r, id)
 		}
 		return apitest.Decide(crisol.Fixed)(ctx, r, id)
 	}}, apitest.Config{})
@@ -789,8 +789,8 @@ func FuzzBody(f *testing.F) {
 // refusing is a queue that takes nothing, and so shows that a body was read.
 type refusing struct{}
 
-func (refusing) Submit(_ context.Context, r crisol.Request) (store.Submission, error) {
-	if r.APVID == "" || (r.PatchDiff == "") == (r.Patch == nil) {
+func (refusing) Submit(_ context.Context, a jobs.Ask) (store.Submission, error) {
+	if r := a.Request; r.APVID == "" || (r.PatchDiff == "") == (r.Patch == nil) {
 		panic("a request got through that is none")
 	}
 	return store.Submission{}, errDisk

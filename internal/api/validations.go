@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"crisol"
+	"crisol/internal/jobs"
 	"crisol/internal/store"
 )
 
@@ -216,7 +217,7 @@ func (s *server) validate(ctx context.Context, in *struct{ Body ValidateRequest 
 	if err != nil {
 		return nil, err
 	}
-	sub, err := s.Queue.Submit(ctx, request)
+	sub, err := s.Queue.Submit(ctx, jobs.Ask{Request: request, Mode: store.ModeValidate})
 	if err != nil {
 		return nil, s.asError(ctx, err)
 	}

@@ -90,16 +90,16 @@ func (v validator) Check(ctx context.Context, r crisol.Request) (store.Accepted,
 
 // Run fights. A trial that infrastructure kept from telling is an error beside its evidence, so that the queue tries it
 // again and keeps the evidence of the last try.
-func (v validator) Run(ctx context.Context, r crisol.Request, id string) (crisol.Validation, error) {
-	plan, err := v.app.Flow.Resolve(r)
+func (v validator) Run(ctx context.Context, s store.Submission) (jobs.Outcome, error) {
+	plan, err := v.app.Flow.Resolve(s.Normalised)
 	if err != nil {
-		return crisol.Validation{}, err
+		return jobs.Outcome{}, err
 	}
-	result, err := v.app.Flow.Run(ctx, plan)
-	if err != nil {
-		return crisol.Validation{}, err
+	result := jobs.Outcome{}
+	if result.Validation, err = v.app.Flow.Run(ctx, plan); err != nil {
+		return jobs.Outcome{}, err
 	}
-	result.ID = id
+	result.ID = s.ID
 	if result.Wargame != nil && result.Wargame.Infrastructure != "" && result.Verdict == crisol.Inconclusive && result.Wargame.Status != crisol.WargameTimeout {
 		return result, crisol.Errorf(crisol.KindInfrastructure, "%s", result.Wargame.Infrastructure)
 	}

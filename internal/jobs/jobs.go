@@ -39,10 +39,26 @@ import (
 type Validator interface {
 	// Check refuses bad input before it is accepted: it is quick and starts no trial.
 	Check(ctx context.Context, r crisol.Request) (store.Accepted, error)
-	// Run decides an accepted request. An error of crisol.KindInfrastructure is tried again; any other ends the
-	// validation as inconclusive. An inconclusive validation beside an infrastructure error is its evidence, and what
-	// the validation ends with when all attempts are spent. Run returns soon after ctx is done.
-	Run(ctx context.Context, r crisol.Request, id string) (crisol.Validation, error)
+	// Run decides an accepted request, as its mode asks. An error of crisol.KindInfrastructure is tried again; any other
+	// ends the validation as inconclusive. An inconclusive validation beside an infrastructure error is its evidence, and
+	// what the validation ends with when all attempts are spent. Run returns soon after ctx is done.
+	Run(ctx context.Context, s store.Submission) (Outcome, error)
+}
+
+// Outcome is what a trial came to.
+type Outcome struct {
+	crisol.Validation
+	// ABTest is kept in the same transaction, where a model was held against the trial.
+	ABTest *store.ABTest
+}
+
+// Ask is a request as it reaches the queue.
+type Ask struct {
+	Request  crisol.Request
+	Mode     store.Mode // "" is store.ModeValidate
+	Client   string     // who asks; "" where nobody is told apart
+	Priority int        // 0 before 1, and so on to 3; those who wait come before what nobody waits for
+	Webhook  string     // wants to hear of the end; "" for none
 }
 
 // Store is what the queue needs of store.Validations.
@@ -218,11 +234,11 @@ func (q *Queue) isOpen() bool {
 
 // Submit checks a request, keeps it durably and queues it. When Submit has returned an id, the request will end with
 // exactly one verdict, whatever becomes of this process or of ctx.
-func (q *Queue) Submit(ctx context.Context, r crisol.Request) (store.Submission, error) {
+func (q *Queue) Submit(ctx context.Context, a Ask) (store.Submission, error) {
 	if !q.isOpen() {
 		return store.Submission{}, crisol.Errorf(crisol.KindInfrastructure, "the service is not taking requests")
 	}
-	accepted, err := q.Validator.Check(ctx, r)
+	accepted, err := q.Validator.Check(ctx, a.Request)
 	if err != nil {
 		return store.Submission{}, err
 	}
@@ -230,7 +246,10 @@ func (q *Queue) Submit(ctx context.Context, r crisol.Request) (store.Submission,
 	if err != nil {
 		return store.Submission{}, fmt.Errorf("make an id: %w", err)
 	}
-	s := store.Submission{ID: id.String(), CreatedAt: q.Now().UTC().Truncate(time.Microsecond), Accepted: accepted}
+	s := store.Submission{
+		ID: id.String(), CreatedAt: q.Now().UTC().Truncate(time.Microsecond), Accepted: accepted,
+		Mode: cmp.Or(a.Mode, store.ModeValidate), Client: a.Client, Priority: a.Priority, Webhook: a.Webhook,
+	}
 	// The client may go while the row is on its way to the disk; half a commit would leave it guessing.
 	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitFor)
 	defer cancel()

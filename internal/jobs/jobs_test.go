@@ -38,8 +38,9 @@ func (f flow) Check(_ context.Context, r crisol.Request) (store.Accepted, error)
 	return store.Accepted{ScenarioID: "s", ScenarioDigest: "sd", PatchDigest: "digest of " + r.PatchDiff, Normalised: r}, nil
 }
 
-func (f flow) Run(ctx context.Context, r crisol.Request, id string) (crisol.Validation, error) {
-	return f.run(ctx, r, id)
+func (f flow) Run(ctx context.Context, s store.Submission) (jobs.Outcome, error) {
+	v, err := f.run(ctx, s.Normalised, s.ID)
+	return jobs.Outcome{Validation: v}, err
 }
 
 // says is a validator that decides at once.
@@ -125,7 +126,7 @@ func (w *world) stop() {
 
 func (w *world) submit(diff string) string {
 	w.Helper()
-	s, err := w.Submit(w.Context(), crisol.Request{APVID: "apv", CVEID: "cve", PatchID: "p", PatchDiff: diff})
+	s, err := w.Submit(w.Context(), jobs.Ask{Request: crisol.Request{APVID: "apv", CVEID: "cve", PatchID: "p", PatchDiff: diff}})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func TestRefusesBadInput(t *testing.T) {
 	t.Parallel()
 	refusal := crisol.Errorf(crisol.KindInput, "patch does not apply")
 	w := start(t, flow{check: func(crisol.Request) (store.Accepted, error) { return store.Accepted{}, refusal }})
-	if _, err := w.Submit(t.Context(), crisol.Request{}); !errors.Is(err, refusal) {
+	if _, err := w.Submit(t.Context(), jobs.Ask{Request: crisol.Request{}}); !errors.Is(err, refusal) {
 		t.Fatalf("got %v", err)
 	}
 	if rows, err := w.store.List(t.Context(), store.Filter{Limit: 1}); err != nil || len(rows) > 0 {
@@ -183,7 +184,7 @@ func TestSubmitOutlivesItsCaller(t *testing.T) {
 	ctx, hangUp := context.WithCancel(t.Context())
 	v.check = func(r crisol.Request) (store.Accepted, error) { hangUp(); return store.Accepted{Normalised: r}, nil }
 	w := start(t, v)
-	s, err := w.Submit(ctx, crisol.Request{APVID: "apv"})
+	s, err := w.Submit(ctx, jobs.Ask{Request: crisol.Request{APVID: "apv"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +202,7 @@ func TestWorkersAndBound(t *testing.T) {
 		defer now.Add(-1)
 		begun <- struct{}{}
 		<-release
-		return says(crisol.Broken).Run(ctx, r, id)
+		return says(crisol.Broken).run(ctx, r, id)
 	}}, func(c *jobs.Config) { c.Bound = 4 })
 	var ids []string
 	for i := range 4 {
@@ -209,7 +210,7 @@ func TestWorkersAndBound(t *testing.T) {
 	}
 	<-begun
 	<-begun
-	_, err := w.Submit(t.Context(), crisol.Request{APVID: "one too many"})
+	_, err := w.Submit(t.Context(), jobs.Ask{Request: crisol.Request{APVID: "one too many"}})
 	if !errors.Is(err, store.ErrFull) || crisol.KindOf(err) != crisol.KindInfrastructure || crisol.HintOf(err) == "" {
 		t.Fatalf("beyond the bound: %v", err)
 	}
@@ -248,7 +249,7 @@ func TestRetriesInfrastructureOnly(t *testing.T) {
 				if n := int(runs.Add(1)); n <= len(c.errs) {
 					return crisol.Validation{}, c.errs[n-1]
 				}
-				return says(crisol.Fixed).Run(ctx, r, id)
+				return says(crisol.Fixed).run(ctx, r, id)
 			}}, func(cfg *jobs.Config) { cfg.Attempts = 3 })
 			v := w.decided(w.submit("x"))
 			if v.Verdict != c.verdict || runs.Load() != c.runs || !strings.Contains(v.Reason, c.reason) {
@@ -381,7 +382,7 @@ func TestStopHandsBack(t *testing.T) {
 			t.Errorf("after the stop: %+v, %v", record.Row, err)
 		}
 	}
-	if _, err := w.Submit(t.Context(), crisol.Request{}); crisol.KindOf(err) != crisol.KindInfrastructure {
+	if _, err := w.Submit(t.Context(), jobs.Ask{Request: crisol.Request{}}); crisol.KindOf(err) != crisol.KindInfrastructure {
 		t.Errorf("submit to a stopped queue: %v", err)
 	}
 	if err := w.store.Close(); err != nil {
@@ -402,7 +403,7 @@ func TestStopKeepsVerdict(t *testing.T) {
 	w := start(t, flow{run: func(ctx context.Context, r crisol.Request, id string) (crisol.Validation, error) {
 		close(begun)
 		<-ctx.Done()
-		return says(crisol.NotFixed).Run(ctx, r, id)
+		return says(crisol.NotFixed).run(ctx, r, id)
 	}})
 	id := w.submit("x")
 	<-begun
@@ -518,7 +519,7 @@ func TestSurvivesDatabaseFaults(t *testing.T) {
 		if runs.Add(1) == 1 {
 			return crisol.Validation{}, full
 		}
-		return says(crisol.Fixed).Run(ctx, r, id)
+		return says(crisol.Fixed).run(ctx, r, id)
 	}}, func(c *jobs.Config) {
 		c.Store = &faulty{Store: c.Store, finish: []error{full, full}, begin: []error{full}, retry: []error{full}}
 	})

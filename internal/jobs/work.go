@@ -50,13 +50,13 @@ func (q *Queue) work(ctx context.Context, id string) (next, error) {
 		return q.retry(ctx, attempt, err)
 	}
 	if err != nil {
-		v = q.conclude(ctx, attempt, v, err)
+		v = Outcome{Validation: q.conclude(ctx, attempt, v.Validation, err)}
 	}
 	return q.finish(ctx, attempt, v)
 }
 
 // try runs the trial under its deadline. Any end of it but a usable answer is an error.
-func (q *Queue) try(ctx context.Context, a store.Attempt) (v crisol.Validation, err error) {
+func (q *Queue) try(ctx context.Context, a store.Attempt) (v Outcome, err error) {
 	if a.Number > q.Attempts { // only a process that died can have counted so far
 		return v, errGivenUp
 	}
@@ -77,12 +77,12 @@ func (q *Queue) try(ctx context.Context, a store.Attempt) (v crisol.Validation, 
 		}
 	}()
 	q.Logger.InfoContext(ctx, "trial begins", "validation_id", a.ID, "attempt", a.Number)
-	v, err = q.Validator.Run(within, a.Normalised, a.ID)
+	v, err = q.Validator.Run(within, a.Submission)
 	if cause := context.Cause(within); err != nil && ctx.Err() == nil && (errors.Is(cause, errTimeout) || errors.Is(cause, errCancelled)) {
 		return v, cause
 	}
 	if err == nil {
-		v, err = settle(v, a)
+		v.Validation, err = settle(v.Validation, a)
 	}
 	return v, err
 }
@@ -179,11 +179,11 @@ func (q *Queue) retry(ctx context.Context, a store.Attempt, cause error) (next, 
 }
 
 // finish writes the verdict, patiently: the trial behind it was dear.
-func (q *Queue) finish(ctx context.Context, a store.Attempt, v crisol.Validation) (next, error) {
+func (q *Queue) finish(ctx context.Context, a store.Attempt, v Outcome) (next, error) {
 	give := q.Now().Add(finishFor)
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 		commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitFor)
-		err := q.Store.Finish(commit, a.ID, v, q.Now())
+		err := q.Store.Finish(commit, a.ID, v.Validation, q.Now())
 		cancel()
 		switch {
 		case err == nil:

@@ -47,11 +47,13 @@ func (f Flow) Check(ctx context.Context, r crisol.Request) (store.Accepted, erro
 }
 
 // Run implements jobs.Validator.
-func (f Flow) Run(ctx context.Context, r crisol.Request, id string) (crisol.Validation, error) {
-	if f.Runs != nil {
-		return f.Runs(ctx, r, id)
+func (f Flow) Run(ctx context.Context, s store.Submission) (jobs.Outcome, error) {
+	run := f.Runs
+	if run == nil {
+		run = Decide(crisol.Fixed)
 	}
-	return Decide(crisol.Fixed)(ctx, r, id)
+	v, err := run(ctx, s.Normalised, s.ID)
+	return jobs.Outcome{Validation: v}, err
 }
 
 // Decide is a trial that comes to a verdict at once, with evidence of every kind.
