@@ -1,6 +1,10 @@
 package certify
 
-import "crisol"
+import (
+	"encoding/json"
+
+	"crisol"
+)
 
 // ShiryaevRoberts watches for a side's risk to rise above alpha, label by label. Its value is the sum, over all past
 // labels, of what a bet that the risk rose just then would have made since: V = (1 + V) x factor (Shiryaev 1963; Roberts
@@ -49,4 +53,38 @@ func (d ShiryaevRoberts) Value() float64 {
 		total += b.share * d.sum[k]
 	}
 	return total
+}
+
+// detector is how a detector is written.
+type detector struct {
+	Alpha float64   `json:"alpha"`
+	Sums  []float64 `json:"sums"`
+}
+
+// MarshalJSON writes the state of the detector.
+func (d ShiryaevRoberts) MarshalJSON() ([]byte, error) {
+	return json.Marshal(detector{d.alpha, d.sum[:]})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (d *ShiryaevRoberts) UnmarshalJSON(b []byte) error {
+	var written detector
+	if err := json.Unmarshal(b, &written); err != nil {
+		return crisol.Errorf(crisol.KindInput, "read detector: %w", err)
+	}
+	read, err := NewShiryaevRoberts(written.Alpha)
+	if err != nil {
+		return err
+	}
+	if len(written.Sums) != len(read.sum) {
+		return crisol.Errorf(crisol.KindInput, "read detector: %d bettors, want %d", len(written.Sums), len(read.sum))
+	}
+	for k, sum := range written.Sums {
+		if !(sum >= 0) {
+			return crisol.Errorf(crisol.KindInput, "read detector: a sum of %g", sum)
+		}
+		read.sum[k] = sum
+	}
+	*d = read
+	return nil
 }

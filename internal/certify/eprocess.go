@@ -1,6 +1,7 @@
 package certify
 
 import (
+	"encoding/json"
 	"math"
 
 	"crisol"
@@ -110,4 +111,46 @@ func failClosed(wrong bool, weight float64) (bool, float64) {
 		return wrong, weight
 	}
 	return true, 1
+}
+
+// eProcess is how an e-process is written: a bettor without wealth left is null, since JSON knows no infinity.
+type eProcess struct {
+	Alpha  float64    `json:"alpha"`
+	Wealth []*float64 `json:"log_wealth"`
+}
+
+// MarshalJSON writes the state of the test.
+func (e EProcess) MarshalJSON() ([]byte, error) {
+	written := eProcess{Alpha: e.alpha}
+	for _, w := range e.wealth {
+		if math.IsInf(w, -1) {
+			written.Wealth = append(written.Wealth, nil)
+		} else {
+			written.Wealth = append(written.Wealth, &w)
+		}
+	}
+	return json.Marshal(written)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (e *EProcess) UnmarshalJSON(b []byte) error {
+	var written eProcess
+	if err := json.Unmarshal(b, &written); err != nil {
+		return crisol.Errorf(crisol.KindInput, "read e-process: %w", err)
+	}
+	read, err := NewEProcess(written.Alpha)
+	if err != nil {
+		return err
+	}
+	if len(written.Wealth) != len(read.wealth) {
+		return crisol.Errorf(crisol.KindInput, "read e-process: %d bettors, want %d", len(written.Wealth), len(read.wealth))
+	}
+	for k, w := range written.Wealth {
+		read.wealth[k] = math.Inf(-1)
+		if w != nil {
+			read.wealth[k] = *w
+		}
+	}
+	*e = read
+	return nil
 }

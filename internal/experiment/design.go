@@ -55,10 +55,10 @@ type Design struct {
 	// Warning and Alarm are how many labels apart, in the mean, a side whose risk stays at alpha is watched and demoted. 0
 	// means 200 and 1500: see TestJumpIsDetected in package certify for how soon a rise is noticed.
 	Warning, Alarm float64
-	// Hold is the longest that a judgement takes. Labels count towards a certificate in the order of their requests, and only
-	// once all those of earlier requests must be there: trials that end badly often take longest, and a certificate that
-	// doesn't wait for them sees too few errors. 0 means not to wait: right only where the time that a trial takes says
-	// nothing about its verdict.
+	// Hold is the longest that a wargame takes. Labels count towards a certificate in the order in which their wargames began,
+	// and only once all those that began earlier must be over: trials that run into a deadline are errors and take longest,
+	// and a certificate that doesn't wait for them sees too few errors. 0 means not to wait: right only where the time that a
+	// wargame takes says nothing about its verdict.
 	Hold time.Duration
 }
 

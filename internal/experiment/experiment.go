@@ -31,8 +31,9 @@ const (
 type Label struct {
 	// Seq orders labels by when they were judged; above 0, each once, gaps allowed.
 	Seq int64
-	// At is when the request was answered or, if a wargame decided, when it was asked. Judged is when the wargame was over.
-	At, Judged time.Time
+	// At is when the request was answered or, if a wargame decided, when it was asked. Began and Judged are when the wargame
+	// began and was over; a Began of zero means At.
+	At, Began, Judged time.Time
 
 	Model string
 	Side  certify.Side // that was predicted
@@ -69,6 +70,13 @@ func (l Label) Truth() (fixed, known bool) {
 func (l Label) Wrong() bool {
 	fixed, known := l.Truth()
 	return !known || fixed != (l.Side == certify.Fixed)
+}
+
+func (l Label) began() time.Time {
+	if l.Began.IsZero() {
+		return l.At
+	}
+	return l.Began
 }
 
 // weight is the label's in an e-process: see certify.EProcess.

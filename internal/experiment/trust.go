@@ -65,7 +65,7 @@ type Trust struct {
 	sides  map[key]*side
 	seq    int64
 	judged time.Time // the latest
-	held   []Label   // not yet counted towards certificates, in the order of their requests
+	held   []Label   // not yet counted towards certificates, in the order in which their wargames began
 }
 
 type key struct {
@@ -87,7 +87,7 @@ type side struct {
 	requests  map[digest]bool // seen since the state's evidence began
 	groups    map[digest]bool // counted towards the certificate
 	attempts  int             // certificates sought
-	tally     tally
+	tally     Tally
 }
 
 // digest stands for a request or a group: 16 bytes of SHA-256 take less room than the longest of names.
@@ -98,8 +98,12 @@ func digestOf(name string) digest {
 	return digest(sum[:16])
 }
 
-// tally counts confident labels since the evidence began.
-type tally struct{ labels, errors, inconclusive int }
+// Tally counts confident labels since the evidence for a side's state began. Errors have the Inconclusive ones among them.
+type Tally struct {
+	Labels       int `json:"labels"`
+	Errors       int `json:"errors"`
+	Inconclusive int `json:"inconclusive"`
+}
 
 // NewTrust begins the fold without labels.
 func NewTrust(design Design, priors ...Prior) (*Trust, error) {
@@ -134,7 +138,7 @@ func (s *side) restart(d Design, state State) {
 	s.state = state
 	s.earn, _ = certify.NewEProcess(d.Alpha) // the design was checked
 	s.guard, _ = certify.NewShiryaevRoberts(d.Alpha)
-	s.requests, s.groups, s.tally = map[digest]bool{}, map[digest]bool{}, tally{}
+	s.requests, s.groups, s.tally = map[digest]bool{}, map[digest]bool{}, Tally{}
 	if !s.trusted() {
 		s.attempts++
 	}
@@ -214,12 +218,12 @@ func (s *side) repeated(l Label) bool {
 }
 
 func (s *side) count(l Label) {
-	s.tally.labels++
+	s.tally.Labels++
 	if l.Wrong() {
-		s.tally.errors++
+		s.tally.Errors++
 	}
 	if _, known := l.Truth(); !known {
-		s.tally.inconclusive++
+		s.tally.Inconclusive++
 	}
 }
 
@@ -230,7 +234,7 @@ func (t *Trust) watch(s *side, l Label) *Event {
 	}
 	s.guard.Observe(l.Wrong(), l.weight())
 	value := s.guard.Value()
-	figures := fmt.Sprintf("the detector stands at %.1f after %d labels with %d errors", value, s.tally.labels, s.tally.errors)
+	figures := fmt.Sprintf("the detector stands at %.1f after %d labels with %d errors", value, s.tally.Labels, s.tally.Errors)
 	switch {
 	case value >= t.design.Alarm:
 		s.restart(t.design, Demoted)
@@ -246,21 +250,21 @@ func (t *Trust) watch(s *side, l Label) *Event {
 	return nil
 }
 
-// hold keeps a label until all those of earlier requests must have been judged.
+// hold keeps a label until all those whose wargames began earlier must have been judged.
 func (t *Trust) hold(l Label) {
 	at, _ := slices.BinarySearchFunc(t.held, l, func(a, b Label) int {
 		if t.design.Hold == 0 {
 			return cmp.Compare(a.Seq, b.Seq)
 		}
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Seq, b.Seq))
+		return cmp.Or(a.began().Compare(b.began()), cmp.Compare(a.Seq, b.Seq))
 	})
 	t.held = slices.Insert(t.held, at, l)
 }
 
-// release counts held labels towards certificates as far as nothing of an earlier request can still be missing.
+// release counts held labels towards certificates as far as nothing that began earlier can still be missing.
 func (t *Trust) release(events []Event) []Event {
 	until := t.judged.Add(-t.design.Hold)
-	for len(t.held) > 0 && (t.design.Hold == 0 || !t.held[0].At.After(until)) {
+	for len(t.held) > 0 && (t.design.Hold == 0 || !t.held[0].began().After(until)) {
 		l := t.held[0]
 		t.held = slices.Delete(t.held, 0, 1)
 		if event := t.earned(t.sides[key{l.Model, l.Side}], l); event != nil {
@@ -286,7 +290,7 @@ func (t *Trust) earned(s *side, l Label) *Event {
 	if !s.earn.Certifies(t.design.Delta) {
 		return nil
 	}
-	labels, errors, value := s.tally.labels, s.tally.errors, s.earn.Value()
+	labels, errors, value := s.tally.Labels, s.tally.Errors, s.earn.Value()
 	s.restart(t.design, Certified)
 	s.online = true
 	return s.tell(EventCertified, l, fmt.Sprintf("%d labels with %d errors: the e-process stands at %.1f, and the risk is below %.3g %% at %.4g %% confidence",
@@ -314,12 +318,9 @@ type Status struct {
 	Threshold  float64 `json:"threshold"` // 0 where there was neither a label nor a certificate
 	Alpha      float64 `json:"alpha"`
 	Confidence float64 `json:"confidence"`
-	// Labels of confident predictions, and how many of them are Errors (Inconclusive ones are counted as such), since the
-	// evidence for the state began. Held labels aren't counted towards a certificate yet.
-	Labels       int `json:"labels"`
-	Errors       int `json:"errors"`
-	Inconclusive int `json:"inconclusive"`
-	Held         int `json:"held"`
+	Tally
+	// Held labels aren't counted towards a certificate yet.
+	Held int `json:"held"`
 	// EValue is what stands for a certificate, which takes Target; Needed is the least number of further labels, each of a
 	// group of its own and none of them wrong, that reach it. 0 where the side is trusted.
 	EValue float64 `json:"e_value"`
@@ -366,8 +367,7 @@ func (t *Trust) Status(model string, of certify.Side) Status {
 	d := t.design
 	status := Status{
 		Model: model, Side: of, State: s.state, Online: s.online, Threshold: s.threshold, Alpha: d.Alpha, Confidence: 1 - d.Delta,
-		Labels: s.tally.labels, Errors: s.tally.errors, Inconclusive: s.tally.inconclusive,
-		Target: 1 / d.Delta, Detector: s.guard.Value(), Warning: d.Warning, Alarm: d.Alarm, Attempts: s.attempts,
+		Tally: s.tally, Target: 1 / d.Delta, Detector: s.guard.Value(), Warning: d.Warning, Alarm: d.Alarm, Attempts: s.attempts,
 	}
 	if !s.trusted() {
 		status.EValue, status.Needed = s.earn.Value(), s.earn.Needed(d.Delta)
