@@ -64,10 +64,10 @@ type Ask struct {
 // Store is what the queue needs of store.Validations.
 type Store interface {
 	Accept(ctx context.Context, s store.Submission, bound int) error
-	Begin(ctx context.Context, id string, at time.Time) (store.Attempt, error)
-	Retry(ctx context.Context, id, reason string) error
-	Release(ctx context.Context, id string) error
-	Finish(ctx context.Context, id string, v crisol.Validation, at time.Time) error
+	Begin(ctx context.Context, id string, l store.Lease) (store.Attempt, error)
+	Retry(ctx context.Context, id string, fence int64, reason string) error
+	Release(ctx context.Context, id string, fence int64) error
+	Finish(ctx context.Context, e store.Ending) error
 	Recover(ctx context.Context) (int, error)
 	Unfinished(ctx context.Context, after string, limit int) ([]string, error)
 	Get(ctx context.Context, id string) (store.Record, error)
@@ -122,6 +122,7 @@ const commitFor = 15 * time.Second
 type Queue struct {
 	Config
 	engine engine
+	name   string // of this process, as leases show it
 
 	life    sync.Mutex // guards what follows: Start and Stop come one after the other
 	started bool
@@ -139,6 +140,7 @@ type Queue struct {
 func New[TTx any](driver riverdriver.Driver[TTx], c Config) (*Queue, error) {
 	q := &Queue{
 		Config:   c.withDefaults(),
+		name:     uuid.NewString(),
 		unqueued: map[string]bool{},
 		running:  map[string]context.CancelCauseFunc{},
 		waiting:  map[string]map[chan struct{}]bool{},

@@ -457,7 +457,7 @@ func TestPoison(t *testing.T) {
 	err = st.Accept(t.Context(), store.Submission{ID: id, CreatedAt: time.Now(), Accepted: store.Accepted{Normalised: crisol.Request{APVID: "a"}}}, 1)
 	for range 2 { // deaths: begun, and never ended
 		if err == nil {
-			_, err = st.Begin(t.Context(), id, time.Now())
+			_, err = st.Begin(t.Context(), id, store.Lease{Worker: "dead", At: time.Now(), Until: time.Now().Add(time.Hour)})
 		}
 	}
 	if err = errors.Join(err, st.Close()); err != nil {
@@ -489,25 +489,25 @@ func (f *faulty) next(errs *[]error) error {
 	return err
 }
 
-func (f *faulty) Finish(ctx context.Context, id string, v crisol.Validation, at time.Time) error {
+func (f *faulty) Finish(ctx context.Context, e store.Ending) error {
 	if err := f.next(&f.finish); err != nil {
 		return err
 	}
-	return f.Store.Finish(ctx, id, v, at)
+	return f.Store.Finish(ctx, e)
 }
 
-func (f *faulty) Begin(ctx context.Context, id string, at time.Time) (store.Attempt, error) {
+func (f *faulty) Begin(ctx context.Context, id string, l store.Lease) (store.Attempt, error) {
 	if err := f.next(&f.begin); err != nil {
 		return store.Attempt{}, err
 	}
-	return f.Store.Begin(ctx, id, at)
+	return f.Store.Begin(ctx, id, l)
 }
 
-func (f *faulty) Retry(ctx context.Context, id, reason string) error {
+func (f *faulty) Retry(ctx context.Context, id string, fence int64, reason string) error {
 	if err := f.next(&f.retry); err != nil {
 		return err
 	}
-	return f.Store.Retry(ctx, id, reason)
+	return f.Store.Retry(ctx, id, fence, reason)
 }
 
 // TestSurvivesDatabaseFaults: a database that fails for a while costs neither the verdict nor a second trial.

@@ -31,11 +31,15 @@ const finishFor = 5 * time.Minute
 
 // work makes one attempt at a validation.
 func (q *Queue) work(ctx context.Context, id string) (next, error) {
-	attempt, err := q.Store.Begin(ctx, id, q.Now())
+	now := q.Now()
+	// Longer than any trial and the time in which its verdict is written.
+	attempt, err := q.Store.Begin(ctx, id, store.Lease{Worker: q.name, At: now, Until: now.Add(q.Timeout + finishFor + time.Minute)})
 	switch {
 	case errors.Is(err, store.ErrFinished), errors.Is(err, store.ErrNotFound):
 		q.tell(id)
 		return never, nil
+	case errors.Is(err, store.ErrLeased):
+		return again, err // whoever is at it ends it, or its lease runs out
 	case err != nil && ctx.Err() != nil:
 		return atOnce, nil //nolint:nilerr // it was the stop
 	case err != nil:
@@ -44,7 +48,7 @@ func (q *Queue) work(ctx context.Context, id string) (next, error) {
 	}
 	v, err := q.try(ctx, attempt)
 	if ctx.Err() != nil && (err != nil || v.Verdict == crisol.Inconclusive) {
-		return q.handBack(ctx, id) // the stop may be all that was wrong
+		return q.handBack(ctx, attempt) // the stop may be all that was wrong
 	}
 	if crisol.KindOf(err) == crisol.KindInfrastructure && attempt.Number < q.Attempts {
 		return q.retry(ctx, attempt, err)
@@ -156,20 +160,20 @@ func (q *Queue) undecided(ctx context.Context, a store.Attempt, err error) criso
 
 // handBack leaves a validation queued for whoever works next. When even that can't be written it stays marked as
 // running, which Recover mends at the next start.
-func (q *Queue) handBack(ctx context.Context, id string) (next, error) {
+func (q *Queue) handBack(ctx context.Context, a store.Attempt) (next, error) {
 	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitFor)
 	defer cancel()
-	if err := q.Store.Release(commit, id); err != nil && !errors.Is(err, store.ErrFinished) {
-		q.Logger.ErrorContext(ctx, "interrupted trial could not be handed back", "validation_id", id, "error", err)
+	if err := q.Store.Release(commit, a.ID, a.Fence); err != nil && !errors.Is(err, store.ErrFinished) && !errors.Is(err, store.ErrLost) {
+		q.Logger.ErrorContext(ctx, "interrupted trial could not be handed back", "validation_id", a.ID, "error", err)
 	} else {
-		q.Logger.InfoContext(ctx, "trial handed back", "validation_id", id)
+		q.Logger.InfoContext(ctx, "trial handed back", "validation_id", a.ID)
 	}
 	return atOnce, nil
 }
 
 func (q *Queue) retry(ctx context.Context, a store.Attempt, cause error) (next, error) {
 	q.Logger.WarnContext(ctx, "trial failed and will be tried again", "validation_id", a.ID, "attempt", a.Number, "error", cause)
-	switch err := q.Store.Retry(ctx, a.ID, cause.Error()); {
+	switch err := q.Store.Retry(ctx, a.ID, a.Fence, cause.Error()); {
 	case errors.Is(err, store.ErrFinished): // cancelled meanwhile
 		return never, nil
 	case err != nil:
@@ -183,7 +187,7 @@ func (q *Queue) finish(ctx context.Context, a store.Attempt, v Outcome) (next, e
 	give := q.Now().Add(finishFor)
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 		commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitFor)
-		err := q.Store.Finish(commit, a.ID, v.Validation, q.Now())
+		err := q.Store.Finish(commit, store.Ending{ID: a.ID, Validation: v.Validation, At: q.Now(), Fence: a.Fence, ABTest: v.ABTest})
 		cancel()
 		switch {
 		case err == nil:
@@ -193,8 +197,11 @@ func (q *Queue) finish(ctx context.Context, a store.Attempt, v Outcome) (next, e
 		case errors.Is(err, store.ErrFinished), errors.Is(err, store.ErrNotFound):
 			q.tell(a.ID)
 			return never, nil
+		case errors.Is(err, store.ErrLost): // another worker has it, and will tell more than that it could not be told
+			q.Logger.WarnContext(ctx, "the lease of an inconclusive trial was lost", "validation_id", a.ID, "attempt", a.Number)
+			return never, nil
 		case ctx.Err() != nil:
-			return q.handBack(ctx, a.ID)
+			return q.handBack(ctx, a)
 		case q.Now().After(give):
 			return q.retry(ctx, a, fmt.Errorf("write verdict: %w", err))
 		}
@@ -216,7 +223,7 @@ func (q *Queue) Cancel(ctx context.Context, id string) error {
 	a := store.Attempt{Number: record.Attempts, Submission: store.Submission{ID: id, CreatedAt: record.CreatedAt, Accepted: store.Accepted{
 		ScenarioID: record.ScenarioID, ScenarioDigest: record.ScenarioDigest, PatchDigest: record.PatchDigest, Normalised: record.Request,
 	}}}
-	if err := q.Store.Finish(ctx, id, q.undecided(ctx, a, errCancelled), q.Now()); err != nil {
+	if err := q.Store.Finish(ctx, store.Ending{ID: id, Validation: q.undecided(ctx, a, errCancelled), At: q.Now()}); err != nil {
 		return err
 	}
 	q.mu.Lock()

@@ -162,3 +162,13 @@ type ABTests interface {
 	// Recent returns the tests that f selects, newest first.
 	Recent(ctx context.Context, f ABFilter) ([]ABTest, error)
 }
+
+// With returns the test as judged by j. Its place in the order of judgements is for the store to give.
+func (t ABTest) With(j Judgement) ABTest {
+	t.State, t.WargamingResult, t.WargamingExecutionMS, t.JudgedAt = Judged, j.Verdict, j.ExecutionMS, j.At
+	t.Correct, t.DisagreementReason = Agrees(t.Prediction, j.Verdict), ""
+	if t.Correct != nil && !*t.Correct {
+		t.DisagreementReason = j.Reason
+	}
+	return t
+}

@@ -194,31 +194,51 @@ type Revocation struct {
 	Deliveries []Delivery
 }
 
-// Validations is what an adapter offers. Every method is safe for concurrent use. A failure of the database is a
-// crisol.KindInfrastructure error; a change has been made durably when its method returns nil, and not at all (or, if
-// the outcome of the commit itself could not be learned, possibly) when it returns an error.
+// Validations keeps validations. Every method, of this and of the other interfaces here, is safe for concurrent use. A
+// failure of the database is a crisol.KindInfrastructure error; a change has been made durably when its method returns
+// nil, and not at all (or, if the outcome of the commit itself could not be learned, possibly) when it returns an error.
 type Validations interface {
 	// Accept keeps a submission as queued unless bound others are unfinished (ErrFull).
 	Accept(ctx context.Context, s Submission, bound int) error
-	// Begin marks a validation as running, counts the attempt and returns what to run. ErrFinished, ErrNotFound.
-	Begin(ctx context.Context, id string, at time.Time) (Attempt, error)
-	// Retry puts a running validation back into the queue, with the reason for which its attempt failed.
-	Retry(ctx context.Context, id, reason string) error
-	// Release puts a running validation back into the queue and takes its attempt back: nothing was wrong with it.
-	Release(ctx context.Context, id string) error
-	// Finish gives a validation its only verdict. ErrFinished if it has one, which then stays; ErrNotFound.
-	Finish(ctx context.Context, id string, v crisol.Validation, at time.Time) error
+	// Begin marks a validation as running under a lease, counts the attempt and returns what to run. ErrLeased,
+	// ErrFinished, ErrNotFound.
+	Begin(ctx context.Context, id string, l Lease) (Attempt, error)
+	// Extend prolongs the lease of the attempt with this fence. ErrLost, ErrFinished, ErrNotFound.
+	Extend(ctx context.Context, id string, fence int64, until time.Time) error
+	// Retry puts a validation back into the queue, with the reason for which the attempt with this fence failed.
+	// ErrLost, ErrFinished, ErrNotFound.
+	Retry(ctx context.Context, id string, fence int64, reason string) error
+	// Release puts a validation back into the queue and takes the attempt with this fence back: nothing was wrong with
+	// it. ErrLost, ErrFinished, ErrNotFound.
+	Release(ctx context.Context, id string, fence int64) error
+	// Finish gives a validation its only verdict. ErrFinished if it has one, which then stays; ErrNotFound. A worker
+	// that lost its lease may still bring a verdict that decides, since it is of the same request, but no inconclusive
+	// one: ErrLost.
+	Finish(ctx context.Context, e Ending) error
+	// Expired puts up to limit running validations whose lease ran out before now back into the queue, keeping their
+	// count of attempts, and returns their ids.
+	Expired(ctx context.Context, now time.Time, limit int) ([]string, error)
 	// Recover puts every running validation back into the queue, keeping its count of attempts, and returns how many
 	// there were. Only the single process that works on the store may call it, before it starts to.
 	Recover(ctx context.Context) (int, error)
 	// Unfinished returns up to limit ids of unfinished validations greater than after, the oldest first.
 	Unfinished(ctx context.Context, after string, limit int) ([]string, error)
+	// Loads returns how many validations of each client are unfinished.
+	Loads(ctx context.Context) (map[string]int, error)
 	// Get returns one validation. ErrNotFound.
 	Get(ctx context.Context, id string) (Record, error)
 	// State returns how far a validation is. ErrNotFound.
 	State(ctx context.Context, id string) (State, error)
 	// List returns the rows that f selects, newest first.
 	List(ctx context.Context, f Filter) ([]Row, error)
+	// BasedOn returns up to limit finished validations with an id greater than after, the oldest first, whose verdict
+	// decides and rests on another version of a scenario than this digest, and which were not judged anew yet.
+	BasedOn(ctx context.Context, scenarioID, otherThanDigest, after string, limit int) ([]Row, error)
+	// Supersede says that a validation was judged anew by another, with the same verdict. ErrNotFound.
+	Supersede(ctx context.Context, id, by string) error
+	// Revoke says that a validation was judged anew, and that its verdict no longer holds. Revoking a revoked one changes
+	// and keeps nothing more. ErrNotFound.
+	Revoke(ctx context.Context, r Revocation) error
 }
 
 // Store is all that an adapter offers.

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"path/filepath"
 
@@ -10,19 +9,13 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"crisol"
-	"crisol/internal/store"
 )
 
-// fault gives an error of the database its kind, the name of the act and, where one is known, the next step. Errors
-// of the store's contract and of the caller's context pass as they are.
+// fault gives an error of the database its kind, the name of the act and, where one is known, the next step.
 func (s *Store) fault(act string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrFinished), errors.Is(err, store.ErrFull):
-		return err
-	case errors.Is(err, sql.ErrNoRows):
-		return store.ErrNotFound
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return crisol.Errorf(crisol.KindInfrastructure, "%s database %s: %w", act, s.path, err)
 	}

@@ -28,17 +28,31 @@ func openHere(t *testing.T) *Store {
 	return st
 }
 
+func end(v crisol.Verdict) store.Ending {
+	return store.Ending{ID: "a", Validation: crisol.Validation{Verdict: v}, At: time.Now()}
+}
+
 // everyCall makes each call of the contract about a validation.
 func everyCall(ctx context.Context, st *Store, id string) map[string]error {
 	calls := map[string]error{
-		"accept": st.Accept(ctx, store.Submission{ID: "new"}, 9), "retry": st.Retry(ctx, id, "x"), "release": st.Release(ctx, id),
-		"finish": st.Finish(ctx, id, crisol.Validation{Verdict: crisol.Broken}, time.Now()), "ping": st.Ping(ctx),
+		"accept": st.Accept(ctx, store.Submission{ID: "new"}, 9), "retry": st.Retry(ctx, id, 1, "x"), "release": st.Release(ctx, id, 1),
+		"finish": st.Finish(ctx, end(crisol.Broken)), "ping": st.Ping(ctx),
 	}
-	_, calls["begin"] = st.Begin(ctx, id, time.Now())
+	_, calls["begin"] = st.Begin(ctx, id, store.Lease{At: time.Now()})
 	_, calls["recover"] = st.Recover(ctx)
 	_, calls["unfinished"] = st.Unfinished(ctx, "", 1)
 	_, calls["get"] = st.Get(ctx, id)
 	_, calls["state"] = st.State(ctx, id)
+	_, calls["expired"] = st.Expired(ctx, time.Now(), 1)
+	_, calls["loads"] = st.Loads(ctx)
+	_, calls["based on"] = st.BasedOn(ctx, "s", "d", "", 1)
+	_, calls["judged"] = st.ABTests().Judged(ctx, 0, 1)
+	_, calls["events"] = st.Events().After(ctx, 0, 1)
+	_, calls["due"] = st.Deliveries().Due(ctx, time.Now(), time.Now(), 1)
+	_, calls["prune"] = st.Prune(ctx, store.Horizon{Events: time.Now()}, 1)
+	_, _, calls["setting"] = st.Settings().Get(ctx, "k")
+	_, calls["counts"] = st.Counters().Range(ctx, time.Now(), time.Now(), "")
+	_, calls["confusion"] = st.Accuracy().Confusion(ctx, store.ConfusionFilter{})
 	_, calls["list"] = st.List(ctx, store.Filter{Limit: 1})
 	return calls
 }
@@ -51,7 +65,8 @@ func TestFaultsOfTheDatabase(t *testing.T) {
 			}
 		},
 		"tables gone": func(t *testing.T, st *Store) {
-			if _, err := st.write.ExecContext(t.Context(), `DROP TABLE requests; DROP TABLE verdicts; DROP TABLE validations`); err != nil {
+			if _, err := st.write.ExecContext(t.Context(), `DROP TABLE requests; DROP TABLE verdicts; DROP TABLE validations;
+				DROP VIEW ml_accuracy_stats; DROP TABLE ml_ab_tests; DROP TABLE events; DROP TABLE settings; DROP TABLE ml_unaudited; DROP TABLE webhook_deliveries`); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -84,7 +99,7 @@ func TestDamagedRows(t *testing.T) {
 				t.Fatal(err)
 			}
 			if strings.Contains(c.damage, "verdict") {
-				if err := st.Finish(ctx, "a", crisol.Validation{Verdict: crisol.NotFixed}, time.Now()); err != nil {
+				if err := st.Finish(ctx, end(crisol.NotFixed)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -93,9 +108,9 @@ func TestDamagedRows(t *testing.T) {
 			}
 			for call := range strings.FieldsSeq(c.call) {
 				if err := map[string]func() error{
-					"begin":  func() error { _, err := st.Begin(ctx, "a", time.Now()); return err },
+					"begin":  func() error { _, err := st.Begin(ctx, "a", store.Lease{At: time.Now()}); return err },
 					"get":    func() error { _, err := st.Get(ctx, "a"); return err },
-					"finish": func() error { return st.Finish(ctx, "a", crisol.Validation{Verdict: crisol.Fixed}, time.Now()) },
+					"finish": func() error { return st.Finish(ctx, end(crisol.Fixed)) },
 				}[call](); crisol.KindOf(err) != crisol.KindInfrastructure || err == nil {
 					t.Errorf("%s: %v", call, err)
 				}
@@ -109,7 +124,7 @@ func TestUnwritableVerdict(t *testing.T) {
 	if err := st.Accept(t.Context(), store.Submission{ID: "a"}, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := st.Finish(t.Context(), "a", crisol.Validation{Verdict: crisol.Fixed, Confidence: math.NaN()}, time.Now()); err == nil {
+	if err := st.Finish(t.Context(), store.Ending{ID: "a", Validation: crisol.Validation{Verdict: crisol.Fixed, Confidence: math.NaN()}, At: time.Now()}); err == nil {
 		t.Error("a verdict that can't be encoded was stored")
 	}
 	if state, err := st.State(t.Context(), "a"); err != nil || state != store.Queued {

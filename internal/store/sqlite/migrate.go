@@ -11,8 +11,6 @@ import (
 	"crisol"
 )
 
-//go:generate go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1 generate
-
 //go:embed migrations/*.sql
 var migrations embed.FS
 

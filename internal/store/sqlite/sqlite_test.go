@@ -53,8 +53,8 @@ func refuse(t *testing.T, path string, message, hint string) {
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, storetest.Adapter{
-		Open: func(t *testing.T) store.Validations { return open(t, filepath.Join(t.TempDir(), "crisol.db")) },
-		Reopen: func(t *testing.T, s store.Validations) store.Validations {
+		Open: func(t *testing.T) store.Store { return open(t, filepath.Join(t.TempDir(), "crisol.db")) },
+		Reopen: func(t *testing.T, s store.Store) store.Store {
 			st := s.(*sqlite.Store)
 			if err := st.Close(); err != nil {
 				t.Fatal(err)

@@ -26,9 +26,9 @@ import (
 // Adapter is an adapter under test.
 type Adapter struct {
 	// Open opens an empty store that is closed when the test ends.
-	Open func(t *testing.T) store.Validations
+	Open func(t *testing.T) store.Store
 	// Reopen closes a store that Open returned and opens what it kept, as a new process would.
-	Reopen func(t *testing.T, s store.Validations) store.Validations
+	Reopen func(t *testing.T, s store.Store) store.Store
 }
 
 // Run runs the suite.
@@ -49,6 +49,32 @@ func Run(t *testing.T, a Adapter) {
 		"FiltersLikeModel":  testFiltersLikeModel,
 		"PagesUnderInserts": testPagesUnderInserts,
 		"CancelledContext":  testCancelledContext,
+
+		"Leases":             testLeases,
+		"Expired":            testExpired,
+		"LateVerdicts":       testLateVerdicts,
+		"RacingWorkers":      testRacingWorkers,
+		"Loads":              testLoads,
+		"Revocation":         testRevocation,
+		"Untidy":             testUntidyText,
+		"EndingTogether":     testEndingTogether,
+		"Record":             testRecord,
+		"RecordMany":         testRecordMany,
+		"RecordRacing":       testRecordRacing,
+		"RecordRefuses":      testRecordRefuses,
+		"PlanAndJudge":       testPlanAndJudge,
+		"JudgeOnce":          testJudgeOnce,
+		"JudgedInOrder":      testJudgedInOrder,
+		"RecentTests":        testRecentTests,
+		"Confusion":          testConfusion,
+		"ConfusionOfNothing": testConfusionOfNothing,
+		"Counters":           testCounters,
+		"Settings":           testSettings,
+		"Events":             testEvents,
+		"EventsInOrder":      testEventsInOrder,
+		"Deliveries":         testDeliveries,
+		"DeliveriesShared":   testDeliveriesShared,
+		"Retention":          testRetention,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, a) })
 	}
@@ -64,6 +90,7 @@ func Submission(n int) store.Submission {
 	return store.Submission{
 		ID:        uuid.Must(uuid.NewV7()).String(),
 		CreatedAt: noon.Add(time.Duration(n) * time.Second),
+		Mode:      store.ModeMLFirst, Client: fmt.Sprintf("client-%d", n), Priority: 2, Webhook: "https://hooks.example/1",
 		Accepted: store.Accepted{
 			ScenarioID: "CVE-2019-10744", ScenarioDigest: fmt.Sprintf("scenario-%d", n), PatchDigest: fmt.Sprintf("patch-%d", n),
 			Normalised: crisol.Request{
@@ -94,11 +121,21 @@ func Validation(s store.Submission, verdict crisol.Verdict) crisol.Validation {
 	}
 }
 
-func accept(t *testing.T, st store.Validations, n int) store.Submission {
+func accept(t *testing.T, st store.Store, n int) store.Submission {
 	t.Helper()
 	s := Submission(n)
 	must(t, st.Accept(t.Context(), s, plenty))
 	return s
+}
+
+// by is the claim of a worker for an hour.
+func by(worker string, at time.Time) store.Lease {
+	return store.Lease{Worker: worker, At: at, Until: at.Add(time.Hour)}
+}
+
+// ending ends a validation from outside, whoever works on it.
+func ending(id string, v crisol.Validation) store.Ending {
+	return store.Ending{ID: id, Validation: v, At: noon}
 }
 
 func must(t *testing.T, err error) {
@@ -130,18 +167,20 @@ func testRoundTrip(t *testing.T, a Adapter) {
 	want := store.Row{
 		ID: s.ID, State: store.Queued, APVID: "apv-1", CVEID: "CVE-2019-10744", PatchID: "p-1",
 		ScenarioID: "CVE-2019-10744", ScenarioDigest: "scenario-1", PatchDigest: "patch-1", CreatedAt: s.CreatedAt,
+		Mode: store.ModeMLFirst, Client: "client-1", Priority: 2, Webhook: "https://hooks.example/1",
 	}
 	equal(t, "queued record", record, store.Record{Row: want, Request: s.Normalised})
 
-	attempt, err := st.Begin(t.Context(), s.ID, noon.Add(time.Minute))
+	attempt, err := st.Begin(t.Context(), s.ID, by("w", noon.Add(time.Minute)))
 	must(t, err)
-	equal(t, "attempt", attempt, store.Attempt{Submission: s, Number: 1})
+	equal(t, "attempt", attempt, store.Attempt{Submission: s, Number: 1, Fence: 1})
 
 	v := Validation(s, crisol.Fixed)
 	v.ScenarioDigest = "scenario-1-as-run"
-	must(t, st.Finish(t.Context(), s.ID, v, noon.Add(time.Hour)))
+	must(t, st.Finish(t.Context(), store.Ending{ID: s.ID, Validation: v, At: noon.Add(time.Hour), Fence: attempt.Fence}))
 	want.State, want.Attempts = store.Finished, 1
 	want.StartedAt, want.FinishedAt = noon.Add(time.Minute), noon.Add(time.Hour)
+	want.Worker = "w"
 	want.ScenarioDigest, want.Outcome = "scenario-1-as-run", store.OutcomeOf(v)
 	for range 2 { // as it is, and as the next process finds it
 		record, err = st.Get(t.Context(), s.ID)
@@ -161,11 +200,14 @@ func testUnknownID(t *testing.T, a Adapter) {
 	wantIs(t, err, store.ErrNotFound)
 	_, err = st.State(ctx, "no-such")
 	wantIs(t, err, store.ErrNotFound)
-	_, err = st.Begin(ctx, "no-such", noon)
+	_, err = st.Begin(ctx, "no-such", by("w", noon))
 	wantIs(t, err, store.ErrNotFound)
-	wantIs(t, st.Retry(ctx, "no-such", "x"), store.ErrNotFound)
-	wantIs(t, st.Release(ctx, "no-such"), store.ErrNotFound)
-	wantIs(t, st.Finish(ctx, "no-such", Validation(Submission(2), crisol.Broken), noon), store.ErrNotFound)
+	wantIs(t, st.Extend(ctx, "no-such", 1, noon), store.ErrNotFound)
+	wantIs(t, st.Retry(ctx, "no-such", 1, "x"), store.ErrNotFound)
+	wantIs(t, st.Release(ctx, "no-such", 1), store.ErrNotFound)
+	wantIs(t, st.Supersede(ctx, "no-such", "x"), store.ErrNotFound)
+	wantIs(t, st.Revoke(ctx, store.Revocation{ID: "no-such", By: "x", At: noon}), store.ErrNotFound)
+	wantIs(t, st.Finish(ctx, ending("no-such", Validation(Submission(2), crisol.Broken))), store.ErrNotFound)
 	if kind := crisol.KindOf(err); kind != crisol.KindNotFound {
 		t.Fatalf("kind %v", kind)
 	}
@@ -181,18 +223,21 @@ func testLifecycle(t *testing.T, a Adapter) {
 		equal(t, "state", got, want)
 	}
 	wantState(store.Queued)
-	must(t, st.Release(ctx, s.ID)) // queued already: nothing to do, and no attempt to take back
-	for number, end := range []func() error{
-		func() error { return st.Retry(ctx, s.ID, "registry does not answer") },
-		func() error { return st.Release(ctx, s.ID) },
-		func() error { return st.Finish(ctx, s.ID, Validation(s, crisol.Inconclusive), noon) },
+	for number, end := range []func(fence int64) error{
+		func(fence int64) error { return st.Retry(ctx, s.ID, fence, "registry does not answer") },
+		func(fence int64) error { return st.Release(ctx, s.ID, fence) },
+		func(int64) error { return st.Finish(ctx, ending(s.ID, Validation(s, crisol.Inconclusive))) },
 	} {
-		attempt, err := st.Begin(ctx, s.ID, noon)
+		attempt, err := st.Begin(ctx, s.ID, by("w", noon))
 		must(t, err)
 		equal(t, "number", attempt.Number, []int{1, 2, 2}[number])
 		equal(t, "last error", attempt.LastError, []string{"", "registry does not answer", "registry does not answer"}[number])
+		equal(t, "fence", attempt.Fence, int64(number+1))
 		wantState(store.Running)
-		must(t, end())
+		must(t, end(attempt.Fence))
+		if number < 2 {
+			must(t, st.Release(ctx, s.ID, attempt.Fence)) // queued already: nothing to do, and no attempt to take back
+		}
 	}
 	wantState(store.Finished)
 }
@@ -200,12 +245,13 @@ func testLifecycle(t *testing.T, a Adapter) {
 func testOneVerdict(t *testing.T, a Adapter) {
 	st, ctx := a.Open(t), t.Context()
 	s := accept(t, st, 1)
-	must(t, st.Finish(ctx, s.ID, Validation(s, crisol.NotFixed), noon)) // a queued one may end too: cancelled
-	wantIs(t, st.Finish(ctx, s.ID, Validation(s, crisol.Fixed), noon), store.ErrFinished)
-	_, err := st.Begin(ctx, s.ID, noon)
+	must(t, st.Finish(ctx, ending(s.ID, Validation(s, crisol.NotFixed)))) // a queued one may end too: cancelled
+	wantIs(t, st.Finish(ctx, ending(s.ID, Validation(s, crisol.Fixed))), store.ErrFinished)
+	_, err := st.Begin(ctx, s.ID, by("w", noon))
 	wantIs(t, err, store.ErrFinished)
-	wantIs(t, st.Retry(ctx, s.ID, "x"), store.ErrFinished)
-	wantIs(t, st.Release(ctx, s.ID), store.ErrFinished)
+	wantIs(t, st.Extend(ctx, s.ID, 1, noon), store.ErrFinished)
+	wantIs(t, st.Retry(ctx, s.ID, 1, "x"), store.ErrFinished)
+	wantIs(t, st.Release(ctx, s.ID, 1), store.ErrFinished)
 	record, err := st.Get(ctx, s.ID)
 	must(t, err)
 	equal(t, "verdict", record.Verdict, crisol.NotFixed)
@@ -221,7 +267,7 @@ func testRacingVerdicts(t *testing.T, a Adapter) {
 		all.Go(func() {
 			v := Validation(s, crisol.Inconclusive)
 			v.Reason = fmt.Sprint(i)
-			switch err := st.Finish(ctx, s.ID, v, noon); {
+			switch err := st.Finish(ctx, ending(s.ID, v)); {
 			case err == nil:
 				won.Add(1)
 			case !errors.Is(err, store.ErrFinished):
@@ -241,13 +287,13 @@ func testBound(t *testing.T, a Adapter) {
 	first, second := Submission(1), Submission(2)
 	must(t, st.Accept(ctx, first, 2))
 	must(t, st.Accept(ctx, second, 2))
-	_, err := st.Begin(ctx, first.ID, noon)
+	_, err := st.Begin(ctx, first.ID, by("w", noon))
 	must(t, err)
 	third := Submission(3)
 	wantIs(t, st.Accept(ctx, third, 2), store.ErrFull) // a running one counts too
 	_, err = st.Get(ctx, third.ID)
 	wantIs(t, err, store.ErrNotFound)
-	must(t, st.Finish(ctx, first.ID, Validation(first, crisol.Broken), noon))
+	must(t, st.Finish(ctx, ending(first.ID, Validation(first, crisol.Broken))))
 	must(t, st.Accept(ctx, third, 2))
 }
 
@@ -294,7 +340,7 @@ func testInvariants(t *testing.T, a Adapter) {
 	} {
 		v := Validation(s, crisol.Fixed)
 		change(&v)
-		if err := st.Finish(ctx, s.ID, v, noon); err == nil {
+		if err := st.Finish(ctx, ending(s.ID, v)); err == nil {
 			t.Errorf("%s was stored", what)
 		}
 		record, err := st.Get(ctx, s.ID)
@@ -306,9 +352,9 @@ func testInvariants(t *testing.T, a Adapter) {
 func testRecoverAfterDeath(t *testing.T, a Adapter) {
 	st, ctx := a.Open(t), t.Context()
 	running, queued, done := accept(t, st, 1), accept(t, st, 2), accept(t, st, 3)
-	_, err := st.Begin(ctx, running.ID, noon)
+	_, err := st.Begin(ctx, running.ID, by("w", noon))
 	must(t, err)
-	must(t, st.Finish(ctx, done.ID, Validation(done, crisol.Fixed), noon))
+	must(t, st.Finish(ctx, ending(done.ID, Validation(done, crisol.Fixed))))
 	st = a.Reopen(t, st)
 	n, err := st.Recover(ctx)
 	must(t, err)
@@ -316,9 +362,9 @@ func testRecoverAfterDeath(t *testing.T, a Adapter) {
 	ids, err := st.Unfinished(ctx, "", 10)
 	must(t, err)
 	equal(t, "unfinished", ids, []string{running.ID, queued.ID})
-	attempt, err := st.Begin(ctx, running.ID, noon)
+	attempt, err := st.Begin(ctx, running.ID, by("w", noon))
 	must(t, err)
-	equal(t, "attempt after a death", attempt, store.Attempt{Submission: running, Number: 2})
+	equal(t, "attempt after a death", attempt, store.Attempt{Submission: running, Number: 2, Fence: 2})
 }
 
 func testUnfinished(t *testing.T, a Adapter) {
@@ -327,7 +373,7 @@ func testUnfinished(t *testing.T, a Adapter) {
 	for n := range 7 {
 		s := accept(t, st, n)
 		if n%3 == 2 {
-			must(t, st.Finish(ctx, s.ID, Validation(s, crisol.Broken), noon))
+			must(t, st.Finish(ctx, ending(s.ID, Validation(s, crisol.Broken))))
 			continue
 		}
 		want = append(want, s.ID)
@@ -354,9 +400,9 @@ func testFilters(t *testing.T, a Adapter) {
 		must(t, st.Accept(ctx, s, plenty))
 		subs = append(subs, s)
 	}
-	_, err := st.Begin(ctx, subs[1].ID, noon)
+	_, err := st.Begin(ctx, subs[1].ID, by("w", noon))
 	must(t, err)
-	must(t, st.Finish(ctx, subs[2].ID, Validation(subs[2], crisol.NotFixed), noon))
+	must(t, st.Finish(ctx, ending(subs[2].ID, Validation(subs[2], crisol.NotFixed))))
 	for _, c := range []struct {
 		name   string
 		filter store.Filter
@@ -404,7 +450,7 @@ func testFiltersLikeModel(t *testing.T, a Adapter) {
 		s.Normalised.CVEID, s.ScenarioID = fmt.Sprint("CVE-", n%3), fmt.Sprint("s-", n%4)
 		must(t, st.Accept(ctx, s, plenty))
 		if n%2 == 0 {
-			must(t, st.Finish(ctx, s.ID, Validation(s, verdicts[n/2%4]), noon))
+			must(t, st.Finish(ctx, ending(s.ID, Validation(s, verdicts[n/2%4]))))
 		}
 		record, err := st.Get(ctx, s.ID)
 		must(t, err)
@@ -462,7 +508,7 @@ func testPagesUnderInserts(t *testing.T, a Adapter) {
 		before = append(before, accept(t, st, n).ID)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		f := store.Filter{Limit: rapid.IntRange(1, 30).Draw(rt, "limit")}
+		f := store.Filter{Limit: rapid.IntRange(5, 30).Draw(rt, "limit")}
 		insertAt := rapid.IntRange(0, 3).Draw(rt, "page during which one is inserted")
 		seen := map[string]int{}
 		var order []string
