@@ -317,7 +317,7 @@ func (s *service) until(t testing.TB, kind experiment.EventKind, most int) (labe
 // TestAJumpIsNoticed walks the whole way: a good model earns its certificate in shadow, decides for a while with one
 // decision in ten compared, and its risk jumps to three times alpha.
 func TestAJumpIsNoticed(t *testing.T) {
-	const runs = 300
+	const runs = 200
 	var labels []int
 	for run := range runs {
 		s := &service{trust: newTrust(t, experiment.Design{}), r: random.New(31, uint64(run))}
@@ -412,7 +412,7 @@ func TestSnapshotChangesNothing(t *testing.T) {
 	design, prior := experiment.Design{Hold: 10 * time.Minute}, experiment.Prior{Model: "rf_v2", Side: certify.Fixed, Threshold: 0.9}
 	whole, resumed := newTrust(t, design, prior), newTrust(t, design, prior)
 	kinds := map[experiment.EventKind]int{}
-	for i, l := range history(t, 3000) {
+	for i, l := range history(t, 2000) {
 		want := add(t, whole, l)
 		got := add(t, resumed, l)
 		if !reflect.DeepEqual(got, want) {
