@@ -29,7 +29,8 @@ const (
 
 // Label is one prediction that was compared with a wargame.
 type Label struct {
-	// Seq orders labels by when they were judged; above 0, each once, gaps allowed.
+	// Seq orders comparisons by when they were judged; above 0, gaps allowed. The labels of one comparison, of the champion and
+	// of challengers, share it.
 	Seq int64
 	// At is when the request was answered or, if a wargame decided, when it was asked. Began and Judged are when the wargame
 	// began and was over; a Began of zero means At.
@@ -47,7 +48,8 @@ type Label struct {
 	// Propensity is the probability with which the prediction was chosen to be compared, in (0, 1].
 	Propensity float64
 	// Floor is the least propensity that any confident prediction of this model and side could have had at that time. 0 means
-	// Propensity: what was chosen depended on earlier labels at most, and not on the request.
+	// Propensity: what was chosen depended on earlier labels at most, and not on the request. A challenger's labels need it,
+	// since they are chosen by what the champion says.
 	Floor float64
 	// Verdict is the wargame's. Fixed is positive; NotFixed and Broken are negative; Inconclusive tells nothing, and counts
 	// as an error of the model wherever a guarantee is given.

@@ -146,29 +146,42 @@ func (s *side) restart(d Design, state State) {
 
 func (s *side) trusted() bool { return s.state == Certified || s.state == Watched }
 
-// Add folds one label and returns what it changed. Labels that were folded already, by their Seq, are passed over. A label
-// that makes no sense is an error, and is passed over too.
-func (t *Trust) Add(l Label) ([]Event, error) {
-	if err := l.check(); err != nil {
-		return nil, err
+// Add folds the labels of one comparison, those of the champion and of any challengers, which share its Seq, and returns
+// what they changed. A comparison that was folded already, by its Seq, is passed over. A label that makes no sense is an
+// error, and the comparison is passed over too.
+func (t *Trust) Add(labels ...Label) ([]Event, error) {
+	for _, l := range labels {
+		if err := l.check(); err != nil {
+			return nil, err
+		}
+		if l.Seq != labels[0].Seq {
+			return nil, crisol.Errorf(crisol.KindInput, "label %d: added with label %d, want those of one comparison", l.Seq, labels[0].Seq)
+		}
 	}
-	if l.Seq <= t.seq {
+	if len(labels) == 0 || labels[0].Seq <= t.seq {
 		return nil, nil
 	}
-	t.seq = l.Seq
-	if l.Judged.After(t.judged) {
-		t.judged = l.Judged
+	t.seq = labels[0].Seq
+	var events []Event
+	for _, l := range labels {
+		if l.Judged.After(t.judged) {
+			t.judged = l.Judged
+		}
+		events = t.add(t.release(events), l)
 	}
-	events := t.release(nil)
+	return events, nil
+}
+
+func (t *Trust) add(events []Event, l Label) []Event {
 	if l.Stratum != Confident {
-		return events, nil
+		return events
 	}
 	s, event := t.place(l)
 	if event != nil {
 		events = append(events, *event)
 	}
 	if l.Threshold != s.threshold || s.repeated(l) {
-		return events, nil
+		return events
 	}
 	s.count(l)
 	if event := t.watch(s, l); event != nil {
@@ -177,7 +190,7 @@ func (t *Trust) Add(l Label) ([]Event, error) {
 	if !s.trusted() {
 		t.hold(l)
 	}
-	return t.release(events), nil
+	return t.release(events)
 }
 
 // place finds the label's side. A threshold that is new to the side voids what was known; labels of requests from before the
@@ -254,9 +267,9 @@ func (t *Trust) watch(s *side, l Label) *Event {
 func (t *Trust) hold(l Label) {
 	at, _ := slices.BinarySearchFunc(t.held, l, func(a, b Label) int {
 		if t.design.Hold == 0 {
-			return cmp.Compare(a.Seq, b.Seq)
+			return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Model, b.Model))
 		}
-		return cmp.Or(a.began().Compare(b.began()), cmp.Compare(a.Seq, b.Seq))
+		return cmp.Or(a.began().Compare(b.began()), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Model, b.Model))
 	})
 	t.held = slices.Insert(t.held, at, l)
 }

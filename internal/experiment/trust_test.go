@@ -170,6 +170,31 @@ func TestFoldIsIdempotent(t *testing.T) {
 	}
 }
 
+// TestChallengersEarnToo: what the champion is unsure of is always compared, the rest one in ten, so the challenger's
+// labels have a floor; they weigh as much as the champion's alone where they were chosen with that floor.
+func TestChallengersEarnToo(t *testing.T) {
+	trust := newTrust(t, experiment.Design{})
+	for seq := 1; trust.Status("rf_v2", certify.Fixed).State == experiment.Shadow; seq++ {
+		champion, challenger := label(seq, false), label(seq, false)
+		champion.Propensity, challenger.Propensity = 0.1, 0.1
+		challenger.Model, challenger.Floor = "rf_v2", 0.1
+		events, err := trust.Add(champion, challenger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[bool]int{true: 2}[seq == 67]; len(events) != want {
+			t.Fatalf("after %d comparisons: %+v", seq, events)
+		}
+	}
+	l, other := label(100, false), label(101, false)
+	if _, err := trust.Add(l, other); crisol.KindOf(err) != crisol.KindInput || trust.Seq() != 67 {
+		t.Errorf("labels of two comparisons: %v", err)
+	}
+	if events, err := trust.Add(); events != nil || err != nil {
+		t.Errorf("nothing: %v, %v", events, err)
+	}
+}
+
 // TestRecoveryTakesNewLabels: labels of requests from before the demotion don't count, however late they are judged.
 func TestRecoveryTakesNewLabels(t *testing.T) {
 	trust := newTrust(t, experiment.Design{}, experiment.Prior{Model: "rf_v1", Side: certify.Fixed, Threshold: 0.9})
