@@ -9,7 +9,7 @@ import (
 	"crisol"
 )
 
-// ErrJudged: the A/B test has its result already, which stays.
+// ErrJudged says that the A/B test has its result already, which stays.
 var ErrJudged = crisol.Errorf(crisol.KindInternal, "the A/B test is already judged")
 
 // The strata of an ABTest: whether the prediction was at or above the threshold of its side.
@@ -45,7 +45,7 @@ type ABTest struct {
 	WargamingResult                         crisol.Verdict // "" while pending
 	WargamingExecutionMS                    float64
 	Correct                                 *bool  // nil while pending or inconclusive; the store works it out
-	DisagreementReason                      string // the wargame's reason where it disagrees
+	DisagreementReason                      string // the wargame's reason where it disagrees, or could not tell
 	JudgedSeq                               int64  // order of judgement, from 1, given by the store; 0 while pending
 	CreatedAt, JudgedAt                     time.Time
 }
@@ -106,7 +106,7 @@ func (t ABTest) Check() error {
 type Judgement struct {
 	Verdict     crisol.Verdict
 	ExecutionMS float64
-	// Reason is the wargame's; it is kept where the prediction was wrong.
+	// Reason is the wargame's; it is kept where the prediction was wrong, or the wargame could not tell.
 	Reason string
 	At     time.Time
 	// Events are appended in the same transaction.
@@ -167,7 +167,7 @@ type ABTests interface {
 func (t ABTest) With(j Judgement) ABTest {
 	t.State, t.WargamingResult, t.WargamingExecutionMS, t.JudgedAt = Judged, j.Verdict, j.ExecutionMS, j.At
 	t.Correct, t.DisagreementReason = Agrees(t.Prediction, j.Verdict), ""
-	if t.Correct != nil && !*t.Correct {
+	if t.Correct == nil || !*t.Correct {
 		t.DisagreementReason = j.Reason
 	}
 	return t

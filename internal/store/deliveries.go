@@ -7,7 +7,7 @@ import (
 	"crisol"
 )
 
-// ErrLost: the caller no longer holds what it works on; its lease ran out and somebody else may have taken it.
+// ErrLost says that the caller no longer holds what it works on; its lease ran out and somebody else may have taken it.
 var ErrLost = crisol.Errorf(crisol.KindInternal, "the lease was lost")
 
 // Delivery is a message that is to reach a webhook, at least once.

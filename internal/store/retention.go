@@ -9,9 +9,10 @@ import (
 type Horizon struct {
 	// Validations that finished before. Their requests and verdicts go with them.
 	Validations time.Time
-	// ABTests that were judged before, and pending ones that were planned before. What is folded over judged rows (see
-	// ABTests) is folded over fewer rows after that, so the horizon must lie beyond all that trust rests on.
+	// ABTests that were judged before, and pending ones that were planned before; of the judged ones only those up to
+	// the number Folded, since whoever folds over them must have kept what they came to, and begin there.
 	ABTests time.Time
+	Folded  int64
 	// Rollups and Counts of hours before.
 	Rollups time.Time
 	Counts  time.Time

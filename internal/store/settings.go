@@ -7,7 +7,7 @@ import (
 	"crisol"
 )
 
-// ErrChanged: the setting is no longer at the version that the caller had read.
+// ErrChanged says that the setting is no longer at the version that the caller had read.
 var ErrChanged = crisol.Errorf(crisol.KindInternal, "the setting was changed meanwhile")
 
 // Settings keeps what operators switch while the service runs, as JSON under a key.

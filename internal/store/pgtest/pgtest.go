@@ -293,11 +293,14 @@ func (s *Server) exec(ctx context.Context, statement string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// TCP turns a connection string of Database into one by the loopback interface. Another address may be given, where
-// host reaches this machine from elsewhere.
-func (s *Server) TCP(connection string) string {
-	name := connection[strings.LastIndex(connection, "=")+1:]
-	return (&url.URL{Scheme: "postgres", User: url.UserPassword("crisol", password), Host: s.Address(), Path: name}).String()
+// TCP turns a connection string of Database into one by the loopback interface, with a password.
+func TCP(connection string) string {
+	var host, port, user, name string
+	_, err := fmt.Sscanf(connection, "host=%s port=%s user=%s dbname=%s", &host, &port, &user, &name)
+	if err != nil {
+		panic(fmt.Sprintf("connection string %q is not of pgtest: %v", connection, err))
+	}
+	return (&url.URL{Scheme: "postgres", User: url.UserPassword(user, password), Host: "127.0.0.1:" + port, Path: name}).String()
 }
 
 // Address is where the server listens, as host:port.
@@ -315,8 +318,24 @@ func (s *Server) Kill() {
 	_ = proc.Kill() // gone already is as good
 	<-done
 	for _, pid := range children {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // a backend ends by itself too when the server is gone
+		// What is left would hold the shared memory and keep the next server from starting. Some end by themselves.
+		for range 500 {
+			if syscall.Kill(pid, syscall.SIGKILL) != nil || !alive(pid) {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
+}
+
+// alive says whether a process still has its memory: one that has ended may wait for long to be reaped.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(after, "Z") && !strings.HasPrefix(after, "X")
 }
 
 func childrenOf(pid int) (pids []int) {

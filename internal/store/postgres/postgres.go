@@ -31,7 +31,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 
 	"crisol"
 	"crisol/internal/store"
@@ -82,10 +81,24 @@ func Open(ctx context.Context, connection string, logger *slog.Logger) (*Store, 
 		Fault: s.fault, Lock: advisory, Again: again, Rows: 64,
 		Snapshot: sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	})
-	if err := s.migrate(ctx); err != nil {
+	if err := s.alone(ctx, s.migrate); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// alone runs do while no other process runs its own. The lock is held by a connection beside the pool's, which may have
+// a single one, and goes with it.
+func (s *Store) alone(ctx context.Context, do func(context.Context) error) (err error) {
+	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	if err != nil {
+		return s.fault("open", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock(hashtextextended('crisol migrate', 0))`); err != nil {
+		return s.fault("open", err)
+	}
+	return do(ctx)
 }
 
 func address(c *pgx.ConnConfig) string {
@@ -107,7 +120,7 @@ func again(err error) bool {
 	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
 }
 
-// migrate brings the schema up to date, while other processes wait. A schema from a newer Crisol is refused untouched.
+// migrate brings the schema up to date. A schema from a newer Crisol is refused untouched.
 func (s *Store) migrate(ctx context.Context) error {
 	var version string
 	if err := s.db.QueryRowContext(ctx, `SHOW server_version_num`).Scan(&version); err != nil {
@@ -120,11 +133,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read embedded migrations: %w", err)
 	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
-	if err != nil {
-		return fmt.Errorf("set up migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, s.db, files, goose.WithSessionLocker(locker))
+	provider, err := goose.NewProvider(goose.DialectPostgres, s.db, files)
 	if err != nil {
 		return fmt.Errorf("read embedded migrations: %w", err)
 	}

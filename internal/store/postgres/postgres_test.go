@@ -1,12 +1,19 @@
 package postgres_test
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
+	"crisol"
 	"crisol/internal/store"
 	"crisol/internal/store/pgtest"
 	"crisol/internal/store/postgres"
@@ -14,14 +21,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(pgtest.Main(func() int {
-		code := m.Run()
-		if err := goleak.Find(goleak.IgnoreAnyFunction("crisol/internal/store/pgtest.(*Server).run.func1")); code == 0 && err != nil {
-			_, _ = os.Stderr.WriteString(err.Error() + "\n")
-			return 1
-		}
-		return code
-	}))
+	code := pgtest.Main(m.Run)
+	if err := goleak.Find(); code == 0 && err != nil {
+		_, _ = os.Stderr.WriteString(err.Error() + "\n")
+		code = 1
+	}
+	os.Exit(code)
 }
 
 func open(t *testing.T, connection string) *postgres.Store {
@@ -50,4 +55,168 @@ func TestConformance(t *testing.T) {
 			return open(t, connection)
 		},
 	})
+}
+
+func refuse(t *testing.T, connection, message, hint string) {
+	t.Helper()
+	st, err := postgres.Open(t.Context(), connection, slog.New(slog.DiscardHandler))
+	if err == nil {
+		t.Fatalf("opened: %v", st.Close())
+	}
+	if !strings.Contains(err.Error(), message) || !strings.Contains(crisol.HintOf(err), hint) {
+		t.Errorf("error %q (hint %q) lacks %q or %q", err, crisol.HintOf(err), message, hint)
+	}
+	if said := err.Error() + crisol.HintOf(err); strings.Contains(said, "geheim") {
+		t.Errorf("the error tells the password: %s", said)
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	connection := pgtest.Database(t)
+	tcp := pgtest.TCP(connection)
+	refuse(t, "postgres://crisol:geheim@%zz", "can't be read", "postgres://")
+	refuse(t, strings.Replace(tcp, ":crisol@", ":geheim@", 1), "password authentication failed", "user and password")
+	refuse(t, tcp+"_none", "does not exist", "createdb")
+	refuse(t, "postgres://crisol:geheim@127.0.0.1:1/crisol", "127.0.0.1:1", "is PostgreSQL running there")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if st, err := postgres.Open(ctx, connection, slog.New(slog.DiscardHandler)); err == nil {
+		t.Errorf("opened though called off: %v", st.Close())
+	}
+	st := open(t, tcp)
+	if _, err := st.Pool().Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)`); err != nil {
+		t.Fatal(err)
+	}
+	refuse(t, connection, "schema 9999 is from a newer crisol", "newer crisol")
+}
+
+// TestOpenAtOnce: processes that start together on an empty database make its schema once.
+func TestOpenAtOnce(t *testing.T) {
+	connection := pgtest.Database(t)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			st, err := postgres.Open(t.Context(), connection, slog.New(slog.DiscardHandler))
+			if err == nil {
+				err = errors.Join(st.Ping(t.Context()), st.Close(), st.Close())
+			}
+			if err != nil {
+				t.Errorf("open: %v", err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestDurable reads back what a connection does at each commit.
+func TestDurable(t *testing.T) {
+	st := open(t, pgtest.Database(t))
+	for setting, want := range map[string]string{"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"} {
+		var got string
+		if err := st.Pool().QueryRow(t.Context(), "SHOW "+setting).Scan(&got); err != nil || got != want {
+			t.Errorf("%s = %q, %v; want %q", setting, got, err, want)
+		}
+	}
+}
+
+// TestFrozenServer: a server that doesn't answer costs a caller its deadline, and nothing more.
+func TestFrozenServer(t *testing.T) {
+	server := pgtest.New(t)
+	st := open(t, server.Database(t))
+	s := storetest.Submission(1)
+	if err := st.Accept(t.Context(), s, 9); err != nil {
+		t.Fatal(err)
+	}
+	server.Pause()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := st.Get(ctx, s.ID); crisol.KindOf(err) != crisol.KindInfrastructure {
+		t.Errorf("get: %v", err)
+	}
+	server.Resume()
+	if _, err := st.Get(t.Context(), s.ID); err != nil {
+		t.Errorf("get afterwards: %v", err)
+	}
+}
+
+// TestSurvivesKill kills the server again and again under those who write. What a call said was kept is there, once, and
+// numbers have no gaps; what a call could not tell is made again, and comes to the same.
+func TestSurvivesKill(t *testing.T) {
+	server := pgtest.New(t)
+	st := open(t, server.Database(t))
+	var over atomic.Bool
+	var writing sync.WaitGroup
+	kept := make([][]store.Entry, 4)
+	progress := make(chan struct{}, 1) // holds one that may be from before a kill
+	for w := range kept {
+		writing.Go(func() {
+			for n := 0; !over.Load(); n++ {
+				e := entry(n)
+				for st.Record(context.WithoutCancel(t.Context()), []store.Entry{e}) != nil { // until it is told
+					time.Sleep(5 * time.Millisecond)
+				}
+				kept[w] = append(kept[w], e)
+				select {
+				case progress <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	for range 2 {
+		for range 20 {
+			<-progress
+		}
+		server.Kill()
+		if err := server.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	over.Store(true)
+	writing.Wait()
+	var entries []store.Entry
+	for _, list := range kept {
+		entries = append(entries, list...)
+	}
+	if len(entries) < 10 {
+		t.Fatalf("only %d entries were recorded", len(entries))
+	}
+	check(t, st, entries)
+}
+
+// entry is an answer with a test that is judged already, an event and a count.
+func entry(n int) store.Entry {
+	s := storetest.Submission(n)
+	v := storetest.Validation(s, crisol.Fixed)
+	test := storetest.Judged(storetest.ABTest(n, crisol.Fixed), crisol.Fixed)
+	test.ValidationID = s.ID
+	return store.Entry{Submission: s, Validation: &v, FinishedAt: s.CreatedAt, ABTest: &test,
+		Unaudited: &store.Count{Hour: test.JudgedAt, ModelVersion: "m"}, Events: []store.Event{{At: s.CreatedAt, Kind: "k", Subject: s.ID}}}
+}
+
+func check(t *testing.T, st store.Store, entries []store.Entry) {
+	t.Helper()
+	ctx, want := t.Context(), int64(len(entries))
+	for _, e := range entries {
+		record, err := st.Get(ctx, e.Submission.ID)
+		if err != nil || record.State != store.Finished {
+			t.Fatalf("%s: %v, %v", e.Submission.ID, record.State, err)
+		}
+	}
+	tests, err := st.ABTests().Judged(ctx, 0, len(entries)+1)
+	if err != nil || int64(len(tests)) != want || tests[want-1].JudgedSeq != want {
+		t.Errorf("%d A/B tests, %v; want %d, numbered without gaps", len(tests), err, want)
+	}
+	counts, err := st.Counters().Range(ctx, time.Time{}, time.Time{}, "m")
+	if err != nil || len(counts) != 1 || counts[0].N != want {
+		t.Errorf("counts %v, %v; want %d", counts, err, want)
+	}
+	events, err := st.Events().After(ctx, 0, len(entries)+1)
+	if err != nil || int64(len(events)) != want || events[want-1].ID != want {
+		t.Errorf("%d events, %v; want %d, numbered without gaps", len(events), err, want)
+	}
+	confusion, err := st.Accuracy().Confusion(ctx, store.ConfusionFilter{})
+	if err != nil || confusion.Counts.TruePositive != want {
+		t.Errorf("%+v, %v", confusion.Counts, err)
+	}
 }

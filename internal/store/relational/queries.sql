@@ -124,7 +124,7 @@ SELECT * FROM ml_ab_tests WHERE judged_seq > 0 AND judged_seq > @after ORDER BY 
 -- name: PruneABTests :execrows
 DELETE FROM ml_ab_tests WHERE id IN (
     SELECT t.id FROM ml_ab_tests AS t
-    WHERE t.created_at < @before AND t.judged_at < @before ORDER BY t.created_at LIMIT CAST(@max AS bigint)
+    WHERE t.created_at < @before AND t.judged_at < @before AND t.judged_seq <= @folded ORDER BY t.created_at LIMIT CAST(@max AS bigint)
 );
 
 -- name: AddRollup :exec

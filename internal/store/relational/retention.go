@@ -21,7 +21,7 @@ func (s *Store) Prune(ctx context.Context, h store.Horizon, limit int) (store.Pr
 			return q.PruneValidations(ctx, queries.PruneValidationsParams{Before: b, Max: n})
 		}},
 		{h.ABTests, &p.ABTests, func(b int64) (int64, error) {
-			return q.PruneABTests(ctx, queries.PruneABTestsParams{Before: b, Max: n})
+			return q.PruneABTests(ctx, queries.PruneABTestsParams{Before: b, Folded: h.Folded, Max: n})
 		}},
 		{h.Rollups, &p.Rollups, func(b int64) (int64, error) {
 			return q.PruneRollups(ctx, queries.PruneRollupsParams{Before: b, Max: n})

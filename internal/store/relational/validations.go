@@ -152,7 +152,7 @@ func (s *Store) Finish(ctx context.Context, e store.Ending) error {
 		return err
 	}
 	o := store.OutcomeOf(e.Validation)
-	return s.change(ctx, "finish in", func(tx *sql.Tx, q *queries.Queries) error {
+	return s.change(ctx, "finish in", func(_ *sql.Tx, q *queries.Queries) error {
 		n, err := q.FinishValidation(ctx, queries.FinishValidationParams{
 			ID: e.ID, Fence: e.Fence, FinishedAt: micros(e.At),
 			ScenarioID: text(e.Validation.ScenarioID), ScenarioDigest: text(e.Validation.ScenarioDigest),

@@ -66,7 +66,7 @@ func testPlanAndJudge(t *testing.T, a Adapter) {
 		correct *bool
 		reason  string
 	}{
-		{unknown, crisol.Inconclusive, nil, ""}, {right, crisol.Fixed, &yes, ""}, {wrong, crisol.Broken, &no, "the exploit succeeds"},
+		{unknown, crisol.Inconclusive, nil, "the exploit succeeds"}, {right, crisol.Fixed, &yes, ""}, {wrong, crisol.Broken, &no, "the exploit succeeds"},
 	} {
 		j := judgement(c.result)
 		j.Events = []store.Event{{At: noon, Kind: "ab_judged", Subject: c.test.ID}}

@@ -130,7 +130,10 @@ func testRetention(t *testing.T, a Adapter) {
 	must(t, err)
 	equal(t, "with no horizon", pruned, store.Pruned{})
 	old := noon.Add(3*time.Hour + 30*time.Second)
-	h := store.Horizon{Validations: old, ABTests: old, Rollups: old, Counts: old, Events: old, Deliveries: old}
+	pruned, err = st.Prune(ctx, store.Horizon{ABTests: old}, 10)
+	must(t, err)
+	equal(t, "what nobody folded over", pruned, store.Pruned{ABTests: 2}) // pending ones
+	h := store.Horizon{Validations: old, ABTests: old, Folded: 1, Rollups: old, Counts: old, Events: old, Deliveries: old}
 	pruned, err = st.Prune(ctx, h, 1)
 	must(t, err)
 	equal(t, "a batch", pruned, store.Pruned{Validations: 1, ABTests: 1, Rollups: 1, Counts: 1, Events: 1, Deliveries: 1})
@@ -148,7 +151,10 @@ func testRetention(t *testing.T, a Adapter) {
 		total.Events += p.Events
 		total.Deliveries += p.Deliveries
 	}
-	equal(t, "the rest", total, store.Pruned{Validations: 3, ABTests: 3, Rollups: 1, Counts: 3, Events: 3, Deliveries: 2})
+	equal(t, "the rest", total, store.Pruned{Validations: 3, ABTests: 0, Rollups: 1, Counts: 3, Events: 3, Deliveries: 2})
+	tests, err := st.ABTests().Judged(ctx, 0, 10)
+	must(t, err)
+	equal(t, "judged ones that are left", []any{len(tests), tests[0].JudgedSeq}, []any{2, int64(2)})
 	rows, err := st.List(ctx, store.Filter{Limit: 10})
 	must(t, err)
 	equal(t, "validations", len(rows), 2)

@@ -989,17 +989,18 @@ func (q *Queries) PendingABTests(ctx context.Context, arg PendingABTestsParams) 
 const pruneABTests = `-- name: PruneABTests :execrows
 DELETE FROM ml_ab_tests WHERE id IN (
     SELECT t.id FROM ml_ab_tests AS t
-    WHERE t.created_at < $1 AND t.judged_at < $1 ORDER BY t.created_at LIMIT CAST($2 AS bigint)
+    WHERE t.created_at < $1 AND t.judged_at < $1 AND t.judged_seq <= $2 ORDER BY t.created_at LIMIT CAST($3 AS bigint)
 )
 `
 
 type PruneABTestsParams struct {
 	Before int64
+	Folded int64
 	Max    int64
 }
 
 func (q *Queries) PruneABTests(ctx context.Context, arg PruneABTestsParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, pruneABTests, arg.Before, arg.Max)
+	result, err := q.db.ExecContext(ctx, pruneABTests, arg.Before, arg.Folded, arg.Max)
 	if err != nil {
 		return 0, err
 	}
