@@ -26,6 +26,8 @@ var rooms = map[string][]string{
 	"crisol/internal/experiment":          {"crisol", "crisol/internal/certify"},
 	"crisol/internal/evaluate":            {"crisol", "crisol/internal/certify", "crisol/internal/random"},
 	"crisol/internal/evaluate/report":     {"crisol/internal/certify", "crisol/internal/evaluate"},
+	"crisol/internal/cache":               {"crisol"},
+	"crisol/internal/cache/redistest":     {}, // for tests
 	"crisol/internal/calibrate":           {"crisol"},
 	"crisol/internal/sklearntest":         {}, // for tests
 	"crisol/internal/forest":              {"crisol", "crisol/internal/random"},
