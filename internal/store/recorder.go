@@ -21,6 +21,8 @@ type Entry struct {
 	// together with a Validation, once, however often the entry is recorded.
 	Unaudited *Count
 	Events    []Event // appended when the validation is new; with a Key where there is no validation
+	// Deliveries are enqueued by their own IDs.
+	Deliveries []Delivery
 }
 
 // Check refuses an entry that no database could keep, so that it is never accepted into a journal which it would

@@ -81,7 +81,8 @@ type Submission struct {
 	Webhook  string // the URL that wants to hear of the end; "" for none
 }
 
-// Lease is a worker's claim to a validation for a time.
+// Lease is a worker's claim to a validation for a time. Times are those of the callers' clocks, which must agree better
+// than a lease is long.
 type Lease struct {
 	// Worker names the claimant. The same one may claim again what it holds: its earlier attempt is over then.
 	Worker string

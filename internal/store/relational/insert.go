@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,8 +19,9 @@ type table struct {
 	returning string
 }
 
-// statement renders an insert of n rows.
-func (t table) statement(n int) string {
+// statement renders an insert of n rows. Where statements are prepared, parameters have no numbers: SQLite looks numbers
+// up as if they were names.
+func (t table) statement(n int, numbered bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "INSERT INTO %s (%s) VALUES ", t.name, strings.Join(t.columns, ", "))
 	for i := range n * len(t.columns) {
@@ -31,7 +33,11 @@ func (t table) statement(n int) string {
 		default:
 			b.WriteString("(")
 		}
-		b.WriteString("$" + strconv.Itoa(i+1))
+		if numbered {
+			b.WriteString("$" + strconv.Itoa(i+1))
+		} else {
+			b.WriteString("?")
+		}
 	}
 	b.WriteString(")")
 	if t.returning != "" {
@@ -40,35 +46,74 @@ func (t table) statement(n int) string {
 	return b.String()
 }
 
-// insert inserts rows, at most some in a statement, and returns what t asks for. Statements come in few sizes, so that
-// a database that keeps prepared ones keeps few.
-func (s *Store) insert(ctx context.Context, tx *sql.Tx, t table, rows [][]any) (map[string]bool, error) {
-	inserted := map[string]bool{}
-	for size := s.dialect.Rows; len(rows) > 0; {
-		if size > len(rows) {
-			size = max(1, size/4)
-			continue
-		}
-		var args []any
-		for _, row := range rows[:size] {
-			args = append(args, row...)
-		}
-		rows = rows[size:]
-		if t.returning == "" {
-			if _, err := tx.ExecContext(ctx, t.statement(size), args...); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if err := collect(ctx, tx, inserted, t.statement(size), args); err != nil {
-			return nil, err
-		}
+// inserts are the statements that insert rows into a table, by their number of rows. They come in few sizes, so that
+// few are kept prepared.
+type inserts map[int]*sql.Stmt
+
+// sizes are the numbers of rows that a statement may have, the greatest first.
+func (s *Store) sizes() (sizes []int) {
+	for n := s.dialect.Rows; n > 0; n /= 4 {
+		sizes = append(sizes, n)
 	}
-	return inserted, nil
+	if sizes[len(sizes)-1] != 1 {
+		sizes = append(sizes, 1)
+	}
+	return sizes
 }
 
-func collect(ctx context.Context, tx *sql.Tx, into map[string]bool, statement string, args []any) error {
-	rows, err := tx.QueryContext(ctx, statement, args...)
+// prepare makes the statements ready where they are to be prepared, once. It must not be called in a transaction, which
+// holds the only connection that writes.
+func (s *Store) prepare(ctx context.Context, tables ...table) error {
+	if !s.dialect.Prepare {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range tables {
+		if s.prepared[t.name] != nil {
+			continue
+		}
+		all := inserts{}
+		for _, n := range s.sizes() {
+			statement, err := s.write.PrepareContext(ctx, t.statement(n, false))
+			if err != nil {
+				return err
+			}
+			all[n] = statement
+		}
+		s.prepared[t.name] = all
+	}
+	return nil
+}
+
+// run inserts n rows by one statement.
+func (s *Store) run(ctx context.Context, tx *sql.Tx, t table, n int, args []any) (*sql.Rows, error) {
+	if !s.dialect.Prepare {
+		return tx.QueryContext(ctx, t.statement(n, true), args...)
+	}
+	s.mu.Lock()
+	statement := s.prepared[t.name][n]
+	s.mu.Unlock()
+	return tx.StmtContext(ctx, statement).QueryContext(ctx, args...)
+}
+
+// insert inserts rows and returns what t asks for.
+func (s *Store) insert(ctx context.Context, tx *sql.Tx, t table, rows [][]any) (map[string]bool, error) {
+	returned := map[string]bool{}
+	for _, n := range s.sizes() {
+		for len(rows) >= n {
+			args := slices.Concat(rows[:n]...)
+			rows = rows[n:]
+			if err := s.collect(ctx, tx, t, n, args, returned); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return returned, nil
+}
+
+func (s *Store) collect(ctx context.Context, tx *sql.Tx, t table, n int, args []any, into map[string]bool) error {
+	rows, err := s.run(ctx, tx, t, n, args)
 	if err != nil {
 		return err
 	}

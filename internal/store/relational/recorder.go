@@ -57,6 +57,9 @@ func (s *Store) Record(ctx context.Context, entries []store.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	if err := s.prepare(ctx, finishedRows, requestRows, verdictRows); err != nil {
+		return s.fault("record in", err)
+	}
 	return s.change(ctx, "record in", func(tx *sql.Tx, q *queries.Queries) error {
 		added, err := s.insertFinished(ctx, tx, entries, bodies)
 		if err != nil {
@@ -99,11 +102,13 @@ func recordRest(ctx context.Context, q *queries.Queries, entries []store.Entry, 
 	var tests []store.ABTest
 	var counts []store.Count
 	var events []store.Event
+	var deliveries []store.Delivery
 	done := map[string]bool{}
 	for _, e := range entries {
 		if e.ABTest != nil {
 			tests = append(tests, *e.ABTest)
 		}
+		deliveries = append(deliveries, e.Deliveries...)
 		id := e.Submission.ID
 		if e.Validation != nil && (!added[id] || done[id]) {
 			continue
@@ -122,6 +127,8 @@ func recordRest(ctx context.Context, q *queries.Queries, entries []store.Entry, 
 	if err := addCounts(ctx, q, counts); err != nil {
 		return err
 	}
-	_, err := appendEvents(ctx, q, events)
-	return err
+	if _, err := appendEvents(ctx, q, events); err != nil {
+		return err
+	}
+	return enqueue(ctx, q, deliveries)
 }

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"crisol"
@@ -42,16 +43,23 @@ type Dialect struct {
 	Again func(err error) bool
 	// Rows is how many rows are inserted by one statement at most.
 	Rows int
+	// Prepare keeps the statements that insert rows prepared: it pays where the driver does not do so itself.
+	Prepare bool
 }
 
 // Store is a store.Store but for Ping and Close.
 type Store struct {
 	write, read *sql.DB
 	dialect     Dialect
+
+	mu       sync.Mutex         // guards what follows
+	prepared map[string]inserts // by table; closed with the pool
 }
 
 // New makes a Store over a pool for writing and one for reading, which may be the same.
-func New(write, read *sql.DB, d Dialect) *Store { return &Store{write, read, d} }
+func New(write, read *sql.DB, d Dialect) *Store {
+	return &Store{write: write, read: read, dialect: d, prepared: map[string]inserts{}}
+}
 
 // attempts bounds how often a transaction that the database ended is made anew.
 const attempts = 5

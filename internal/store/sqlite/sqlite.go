@@ -83,7 +83,7 @@ func (s *Store) open(ctx context.Context) error {
 	s.read.SetMaxOpenConns(readers)
 	s.read.SetMaxIdleConns(readers)
 	// Rows: a bigger statement is not faster where there is no round trip to save.
-	s.Store = relational.New(s.write, s.read, relational.Dialect{Fault: s.fault, Rows: 16})
+	s.Store = relational.New(s.write, s.read, relational.Dialect{Fault: s.fault, Rows: 16, Prepare: true})
 	if err := s.inspect(ctx); err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ func entry(n int) store.Entry {
 func testRecord(t *testing.T, a Adapter) {
 	st, ctx := a.Open(t), t.Context()
 	e := entry(1)
+	e.Deliveries = []store.Delivery{{ID: "d", ValidationID: e.Submission.ID, Kind: "finished", URL: "u", CreatedAt: noon}}
 	for range 2 { // the second time nothing is left to do
 		must(t, st.Record(ctx, []store.Entry{e, e}))
 	}
@@ -54,6 +55,9 @@ func testRecord(t *testing.T, a Adapter) {
 	events, err := st.Events().After(ctx, 0, 10)
 	must(t, err)
 	equal(t, "events", len(events), 1)
+	due, err := st.Deliveries().Due(ctx, noon, noon.Add(time.Minute), 10)
+	must(t, err)
+	equal(t, "deliveries", len(due), 1)
 	must(t, st.Record(ctx, nil))
 
 	alone := ABTest(7, crisol.NotFixed)
