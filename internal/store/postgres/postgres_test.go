@@ -139,7 +139,7 @@ func TestFrozenServer(t *testing.T) {
 	}
 }
 
-// TestSurvivesKill kills the server again and again under those who write. What a call said was kept is there, once, and
+// TestSurvivesKill kills the server, and stops it, under those who write. What a call said was kept is there, once, and
 // numbers have no gaps; what a call could not tell is made again, and comes to the same.
 func TestSurvivesKill(t *testing.T) {
 	server := pgtest.New(t)
@@ -163,11 +163,11 @@ func TestSurvivesKill(t *testing.T) {
 			}
 		})
 	}
-	for range 2 {
+	for _, end := range []func(){server.Kill, server.Stop} {
 		for range 20 {
 			<-progress
 		}
-		server.Kill()
+		end()
 		if err := server.Start(); err != nil {
 			t.Fatal(err)
 		}

@@ -397,6 +397,9 @@ func testFilters(t *testing.T, a Adapter) {
 		s := Submission(n)
 		s.Normalised.CVEID = []string{"CVE-1", "CVE-1", "CVE-2", ""}[n]
 		s.ScenarioID = []string{"s-1", "s-2", "s-1", ""}[n]
+		if n == 1 {
+			s.Mode = ""
+		}
 		must(t, st.Accept(ctx, s, plenty))
 		subs = append(subs, s)
 	}
@@ -415,6 +418,10 @@ func testFilters(t *testing.T, a Adapter) {
 		{"cve", store.Filter{CVEID: "CVE-1"}, []int{1, 0}},
 		{"patch", store.Filter{PatchID: "p-0"}, []int{0}},
 		{"scenario", store.Filter{ScenarioID: "s-1"}, []int{2, 0}},
+		{"mode", store.Filter{Mode: store.ModeValidate}, []int{1}},
+		{"client", store.Filter{Client: "client-3"}, []int{3}},
+		{"method", store.Filter{Method: crisol.MethodWargaming}, []int{2}},
+		{"revoked", store.Filter{Revoked: true}, nil},
 		{"since", store.Filter{Since: subs[2].CreatedAt}, []int{3, 2}},
 		{"until", store.Filter{Until: subs[2].CreatedAt}, []int{1, 0}},
 		{"before", store.Filter{Before: subs[2].ID}, []int{1, 0}},
