@@ -16,6 +16,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -48,11 +49,18 @@ type Library interface {
 	Get(ctx context.Context, id string) (*scenario.Scenario, error)
 }
 
-// Deps is what the API stands on. All but MaxBody must be set.
+// Deps is what the API stands on. All but MaxBody and Now must be set.
 type Deps struct {
 	Queue   Queue
+	Desk    Desk
 	History History
 	Library Library
+	Auditor Auditor
+	Models  Models
+	Cache   Cache
+	// Epoch changes whenever the same request may be answered otherwise: with the model, its trust, the scenarios.
+	Epoch func() string
+	Now   func() time.Time
 	// Version is what /health and /openapi.json call this build.
 	Version string
 	Logger  *slog.Logger
@@ -69,6 +77,9 @@ type server struct {
 // New makes the handler of the whole service.
 func New(d Deps) http.Handler {
 	d.MaxBody = cmp.Or(d.MaxBody, 12<<20)
+	if d.Now == nil {
+		d.Now = time.Now
+	}
 	s := &server{Deps: d, mux: http.NewServeMux()}
 	s.huma = humago.New(s.mux, huma.Config{
 		OpenAPI: &huma.OpenAPI{
@@ -86,6 +97,8 @@ func New(d Deps) http.Handler {
 		Transformers:                 []huma.Transformer{asProblem},
 	})
 	s.addValidations()
+	s.addMLFirst()
+	s.addModel()
 	s.addScenarios()
 	s.addHealth()
 	s.addDocs()

@@ -26,7 +26,8 @@ const (
 // well-formed JSON text in UTF-8 without duplicate members.
 func (s *server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		bare := r.ContentLength == 0 && r.Header.Get("Content-Type") == "" // an operation that wants a body says so itself
+		if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodDelete || bare {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -46,6 +47,15 @@ func (s *server) limit(next http.Handler) http.Handler {
 			bodyProblem(err, s.MaxBody).write(w, r)
 			return
 		}
+		ctx, answered := s.recall(w, r, body)
+		if answered {
+			return
+		}
+		if body, err = strict(body); err != nil {
+			bodyProblem(err, s.MaxBody).write(w, r)
+			return
+		}
+		r = r.WithContext(ctx)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, r)
 	})
@@ -56,10 +66,7 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	_ = deadlines.SetReadDeadline(time.Now().Add(readFor)) // a recorder in a test has none to set
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.MaxBody))
 	_ = deadlines.SetReadDeadline(time.Time{})
-	if err != nil {
-		return nil, err
-	}
-	return strict(body)
+	return body, err
 }
 
 // strict returns a JSON object without its members that are null (they count as absent), or says what is wrong with

@@ -29,9 +29,10 @@ type ValidateRequest struct {
 	PatchDiff     string                `json:"patch_diff,omitempty" nullable:"true" doc:"The patch as a unified diff. Either this or patch"`
 	Vulnerability *RequestVulnerability `json:"vulnerability,omitempty" doc:"With the short form: the code that is vulnerable"`
 	Patch         *RequestPatch         `json:"patch,omitempty" doc:"The patch in short form: the code that replaces vulnerability.affected_code. Either this or patch_diff"`
-	Confidence    float64               `json:"confidence_threshold,omitempty" nullable:"true" minimum:"0" maximum:"1" doc:"Taken for callers of ml-first; a wargame does not use it" example:"0.8"`
+	Confidence    float64               `json:"confidence_threshold,omitempty" nullable:"true" minimum:"0" maximum:"1" doc:"The confidence wanted of a model; it can only make the service more careful than it is by itself. A wargame does not use it" example:"0.8"`
 	ScenarioID    string                `json:"scenario_id,omitempty" nullable:"true" maxLength:"128" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$" doc:"The scenario to fight; null finds it by cve_id" example:"CVE-2019-10744"`
 	Wait          string                `json:"wait,omitempty" nullable:"true" default:"30s" maxLength:"20" doc:"How long to wait for the verdict, from 0s to 10m; then comes 202" example:"30s"`
+	Webhook       string                `json:"webhook_url,omitempty" nullable:"true" maxLength:"2000" format:"uri" doc:"Is posted the verdict, signed, when it is there"`
 	MinAssurance  string                `json:"min_assurance,omitempty" nullable:"true" enum:"A1,A2,A3,A4" doc:"patch_validated stays false below this level" example:"A1"`
 }
 
@@ -217,7 +218,7 @@ func (s *server) validate(ctx context.Context, in *struct{ Body ValidateRequest 
 	if err != nil {
 		return nil, err
 	}
-	sub, err := s.Queue.Submit(ctx, jobs.Ask{Request: request, Mode: store.ModeValidate})
+	sub, err := s.Queue.Submit(ctx, jobs.Ask{Request: request, Mode: store.ModeValidate, Webhook: in.Body.Webhook})
 	if err != nil {
 		return nil, s.asError(ctx, err)
 	}
@@ -225,9 +226,7 @@ func (s *server) validate(ctx context.Context, in *struct{ Body ValidateRequest 
 	body, finished, err := s.await(ctx, sub.ID, wait)
 	if err != nil { // it is accepted all the same, and the caller must learn under which id
 		s.Logger.ErrorContext(ctx, "accepted validation could not be read", "validation_id", sub.ID, "error", err)
-		r := sub.Normalised
-		body = &Unfinished{ID: sub.ID, State: string(store.Queued), APVID: r.APVID, CVEID: r.CVEID, PatchID: r.PatchID,
-			ScenarioID: sub.ScenarioID, CreatedAt: sub.CreatedAt}
+		body = queued(sub)
 	}
 	if finished {
 		return &validateOutput{Status: http.StatusOK, Body: body}, nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"crisol"
+	"crisol/internal/policy"
 	"crisol/internal/predict"
 	"crisol/internal/sandbox"
 	"crisol/internal/sandbox/runtimes"
@@ -33,7 +34,15 @@ type Config struct {
 	// CacheBytes bounds what is kept to save time: prepared targets, what package clients fetched, builds and records;
 	// 0 is DefaultCacheBytes, below 0 there is no bound. What is in use stays, and may be more.
 	CacheBytes int64
-	Log        *slog.Logger // nil discards
+	// Rule says what a model needs in order to decide; "" is policy.Certified.
+	Rule policy.Rule
+	// Alpha is the risk that certificates earned in service must stay below; 0 is 5 %.
+	Alpha float64
+	// Database is the URL of the PostgreSQL that the service and its workers share; "" keeps all in SQLite below Data.
+	Database string
+	// Redis is the URL of the Redis that instances share their cache by; "" keeps it in memory.
+	Redis string
+	Log   *slog.Logger // nil discards
 	// Progress, when set, hears what the preparation of a target is doing.
 	Progress func(string)
 }
@@ -151,7 +160,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	if a.Models, err = Models(a.Config); err != nil {
 		return err
 	}
-	a.Flow = &validate.Flow{Arena: a.Arena, Timeout: a.Timeout, Now: time.Now, Predictor: oracle{a.Models}}
+	a.Flow = &validate.Flow{Arena: a.Arena, Timeout: a.Timeout, Now: time.Now, Predictor: newOracle(a.Models, nil), Rule: a.Rule}
 	return nil
 }
 

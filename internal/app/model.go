@@ -1,14 +1,28 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"path/filepath"
+	"sync"
+	"time"
 
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"crisol"
+	"crisol/internal/api"
+	"crisol/internal/audit"
+	"crisol/internal/certify"
 	"crisol/internal/diff"
 	"crisol/internal/extract"
 	"crisol/internal/features"
+	"crisol/internal/policy"
 	"crisol/internal/predict"
 	"crisol/internal/scenario"
+	"crisol/internal/snippet"
 	"crisol/internal/target"
 	"crisol/internal/validate"
 	"crisol/models"
@@ -39,22 +53,220 @@ func input(s *scenario.Scenario, touched []diff.Touched) features.Input {
 	return extract.Input(about, touched)
 }
 
+// onSnippets marks a model where it is asked about snippets, for which it wasn't trained: another model, as trust goes.
+const onSnippets = "+snippet"
+
 // explained is how many features an answer names.
 const explained = 5
 
+// The model's breaker: after so many failures in a row it isn't asked for a while, and then once, to see.
+const (
+	modelFailures = 5
+	modelRest     = 10 * time.Second
+)
+
 // oracle is the champion as the flow sees it.
-type oracle struct{ models *predict.Registry }
+type oracle struct {
+	models *predict.Registry
+	// auditor says what tests in service made of the model's trust; nil where there are none.
+	auditor *audit.Auditor
+	breaker circuitbreaker.CircuitBreaker[validate.Opinion]
+
+	mu     sync.Mutex
+	usable []*predict.Bundle
+	listed time.Time
+}
+
+func newOracle(models *predict.Registry, auditor *audit.Auditor) *oracle {
+	return &oracle{models: models, auditor: auditor, breaker: circuitbreaker.NewBuilder[validate.Opinion]().
+		WithFailureThreshold(modelFailures).WithDelay(modelRest).Build()}
+}
 
 // Predict asks the champion.
-func (o oracle) Predict(s *scenario.Scenario, files []diff.Touched) (validate.Opinion, error) {
-	champion, err := o.models.Champion()
+func (o *oracle) Predict(s *scenario.Scenario, files []diff.Touched) (validate.Opinion, error) {
+	opinion, err := failsafe.With(o.breaker).Get(func() (opinion validate.Opinion, err error) {
+		defer func() { // a panic counts as a failure of the model, and must not end the breaker's books
+			if fault := recover(); fault != nil {
+				err = crisol.Errorf(crisol.KindInternal, "the model panicked: %v", fault)
+			}
+		}()
+		return o.ask(s, files)
+	})
+	if errors.Is(err, circuitbreaker.ErrOpen) {
+		return opinion, fmt.Errorf("the model failed %d times in a row and rests for %s: %w", modelFailures, modelRest, validate.ErrBreaker)
+	}
+	return opinion, err
+}
+
+func (o *oracle) ask(s *scenario.Scenario, files []diff.Touched) (validate.Opinion, error) {
+	champion, err := o.champion()
 	if err != nil {
 		return validate.Opinion{}, err
 	}
 	read := Features(s, files)
 	p, err := champion.Explain(read, explained)
-	return validate.Opinion{
+	if err != nil {
+		return validate.Opinion{}, err
+	}
+	opinion := validate.Opinion{
 		Prediction: p, Bounds: champion.Bounds(), FeatureVersion: read.Version,
 		Features: func() ([]byte, error) { return json.Marshal(read) },
-	}, err
+	}
+	if snippet.Made(s) { // certificates are about patches of packages: of snippets, trust is known by tests alone
+		opinion.Prediction.ModelVersion += onSnippets
+		why := "its certificates are about patches of packages, not about snippets"
+		opinion.Bounds.Fixed = policy.Bound{Threshold: policy.DefaultThreshold, Risk: 1, Why: why}
+		opinion.Bounds.NotFixed = opinion.Bounds.Fixed
+	}
+	if o.auditor != nil {
+		opinion.Bounds = o.auditor.Bounds(opinion.Prediction.ModelVersion, opinion.Bounds)
+		opinion.Others = o.others(champion.Version, read)
+	}
+	return opinion, nil
+}
+
+// champion is the model that decides: the one promoted in the store, else the registry's.
+func (o *oracle) champion() (*predict.Bundle, error) {
+	if o.auditor != nil {
+		if version := o.auditor.Champion(); version != "" {
+			return o.models.Open(version)
+		}
+	}
+	return o.models.Champion()
+}
+
+// others asks the challengers. One that fails says nothing.
+func (o *oracle) others(champion string, read predict.Features) map[string]float64 {
+	others := map[string]float64{}
+	for _, b := range o.bundles() {
+		if b.Version == champion {
+			continue
+		}
+		if p, err := b.Predict(read); err == nil {
+			others[b.Version] = p.Probability
+		}
+	}
+	return others
+}
+
+// listFor is how long the list of models is taken for what it was.
+const listFor = 5 * time.Second
+
+func (o *oracle) bundles() []*predict.Bundle {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if now := time.Now(); now.Sub(o.listed) > listFor {
+		o.usable, o.listed = o.models.Usable(), now
+	}
+	return o.usable
+}
+
+// trusted lists the models with the certificates that they bring along, as the auditor wants them.
+func trusted(registry *predict.Registry) func() ([]audit.Model, error) {
+	return func() ([]audit.Model, error) {
+		var list []audit.Model
+		for _, b := range registry.Usable() {
+			list = append(list, audit.Model{Version: b.Version, Bounds: b.Bounds(), Profile: b.Profile}, audit.Model{Version: b.Version + onSnippets})
+		}
+		return list, nil
+	}
+}
+
+// registry is the models as the API sees them.
+type registry struct {
+	oracle  *oracle
+	auditor *audit.Auditor
+}
+
+// compareOver is how far back challengers are held against the champion.
+const compareOver = 30 * 24 * time.Hour
+
+// List returns every model, with how far it is trusted.
+func (r registry) List(ctx context.Context) ([]api.Model, error) {
+	entries, err := r.oracle.models.List()
+	if err != nil {
+		return nil, err
+	}
+	champion, err := r.Champion(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]api.Model, len(entries))
+	for i, e := range entries {
+		m := api.Model{Version: e.Version, Champion: e.Version == champion, Shipped: e.Shipped, Error: e.Error}
+		if e.Manifest != nil {
+			r.describe(&m, e.Manifest)
+			if !m.Champion {
+				c, err := r.auditor.Compare(ctx, champion, e.Version, r.auditor.Now().Add(-compareOver))
+				if err != nil {
+					return nil, err
+				}
+				m.Against = &c
+			}
+		}
+		list[i] = m
+	}
+	return list, nil
+}
+
+func (r registry) describe(m *api.Model, manifest *predict.Manifest) {
+	m.FeatureVersion, m.Rows, m.Measured = manifest.FeatureVersion, manifest.Provenance.Rows, manifest.Provenance.Measured
+	m.Certificates = map[string]api.Certificate{}
+	bounds := manifest.Bounds()
+	for name, b := range map[certify.Side]policy.Bound{certify.Fixed: bounds.Fixed, certify.NotFixed: bounds.NotFixed} {
+		m.Certificates[string(name)] = api.Certificate{Certified: b.Certified, Threshold: b.Threshold, Risk: b.Risk, Reason: b.Why}
+	}
+	for _, of := range []certify.Side{certify.Fixed, certify.NotFixed} {
+		for _, version := range []string{m.Version, m.Version + onSnippets} {
+			if s, ok := r.auditor.Sides(version)[of]; ok {
+				m.Trust = append(m.Trust, s)
+			}
+		}
+	}
+}
+
+// Promote makes a model the champion of all that share the store.
+func (r registry) Promote(ctx context.Context, version string) (api.Model, error) {
+	b, err := r.oracle.models.Open(version)
+	if err != nil {
+		return api.Model{}, err
+	}
+	if err := r.auditor.Promote(ctx, version); err != nil {
+		return api.Model{}, err
+	}
+	m := api.Model{Version: version, Champion: true}
+	r.describe(&m, &b.Manifest)
+	return m, nil
+}
+
+// Champion is the version that decides.
+func (r registry) Champion(context.Context) (string, error) {
+	if version := r.auditor.Champion(); version != "" {
+		return version, nil
+	}
+	return r.oracle.models.ChampionVersion()
+}
+
+// epoch names all that decides an answer beside the request: the models, their trust, the scenarios.
+type epoch struct {
+	auditor *audit.Auditor
+	oracle  *oracle
+	static  string // what doesn't change while the process runs
+
+	mu         sync.Mutex
+	seen, name string
+}
+
+func (e *epoch) String() string {
+	now := e.auditor.Epoch()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now != e.seen || e.name == "" {
+		champion, err := e.oracle.champion()
+		if err != nil {
+			return "" // no model: what is answered meanwhile is of no other epoch
+		}
+		e.seen, e.name = now, e.static+"/"+champion.Version+"/"+champion.Provenance.RowsDigest+"/"+now
+	}
+	return e.name
 }

@@ -1,22 +1,30 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"io"
 	"net"
 	"path/filepath"
 	"time"
 
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 
 	"crisol"
 	"crisol/internal/api"
+	"crisol/internal/audit"
+	"crisol/internal/cache"
+	"crisol/internal/desk"
 	"crisol/internal/jobs"
 	"crisol/internal/scenario"
+	"crisol/internal/spool"
 	"crisol/internal/store"
+	"crisol/internal/store/postgres"
 	"crisol/internal/store/sqlite"
-	"crisol/internal/validate"
-	"crisol/internal/wargame"
 )
 
 // DefaultAddr is where the service listens.
@@ -24,6 +32,19 @@ const DefaultAddr = "127.0.0.1:8026"
 
 // stopWithin bounds the hand-back of running trials at shutdown.
 const stopWithin = 20 * time.Second
+
+// Service is what the service stands on: what is kept, what is worked on, and what answers.
+type Service struct {
+	app     *App
+	Store   store.Store
+	Auditor *audit.Auditor
+	Queue   *jobs.Queue
+	spool   *spool.Spool
+	cache   *cache.Cache
+	oracle  *oracle
+	index   *scenario.Index
+	closers []func(context.Context) error // the last is called first
+}
 
 // Serve runs the service until ctx is done. Trials that are under way then stay accepted and run again at the next start.
 func (a *App) Serve(ctx context.Context, addr string) (err error) {
@@ -37,73 +58,208 @@ func (a *App) Serve(ctx context.Context, addr string) (err error) {
 			a.Log.Warn("close the listener", "error", err)
 		}
 	}()
-	// A scenario of the library that doesn't load is a fault of the build; it doesn't stand in the others' way.
-	index, err := scenario.Library()
-	if err != nil {
-		a.Log.Error("open the library", "error", err)
-	}
-	a.Flow.Library = index
-	st, err := sqlite.Open(ctx, filepath.Join(a.Data, "crisol.db"), a.Log)
+	s, err := a.OpenService(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	queue, err := jobs.New(riversqlite.New(st.DB()), jobs.Config{
-		Store: st, Validator: validator{a}, Workers: a.Workers, Sole: true, Logger: a.Log, Timeout: a.timeout() + time.Minute,
-	})
-	if err != nil {
-		return err
-	}
-	if err := queue.Start(ctx); err != nil {
-		return err
-	}
-	defer func() {
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
-		defer cancel()
-		err = errors.Join(err, queue.Stop(within))
-	}()
-	handler := api.New(api.Deps{Queue: queue, History: st, Library: library{index}, Version: Version, Logger: a.Log})
-	a.Log.Info("service starts", "addr", addr, "data", a.Data, "sandbox", a.Sandbox.Name(), "scenarios", len(index.All()))
+	defer func() { err = errors.Join(err, s.Close(context.WithoutCancel(ctx))) }()
+	handler := api.New(s.deps())
+	a.Log.Info("service starts", "addr", addr, "data", a.Data, "sandbox", a.Sandbox.Name(), "scenarios", len(s.index.All()), "policy", cmp.Or(a.Rule, "certified"))
 	return api.Serve(ctx, listener, handler, a.Log)
 }
 
-// validator is the flow as the queue sees it.
-type validator struct{ app *App }
-
-// Check refuses what no trial could decide.
-func (v validator) Check(ctx context.Context, r crisol.Request) (store.Accepted, error) {
-	plan, err := v.app.Flow.Resolve(r)
+// Work runs trials of a queue that others fill, until ctx is done.
+func (a *App) Work(ctx context.Context) (err error) {
+	if a.Database == "" {
+		return crisol.WithHint(crisol.Errorf(crisol.KindInput, "a worker shares a PostgreSQL with the service, and none is named"),
+			"set --database or DATABASE_URL; without one, crisol serve runs the trials itself")
+	}
+	s, err := a.OpenService(ctx)
 	if err != nil {
-		return store.Accepted{}, err
+		return err
 	}
-	accepted := store.Accepted{Normalised: plan.Request, PatchDigest: plan.PatchDigest()}
-	if plan.Scenario == nil {
-		return accepted, nil
-	}
-	accepted.ScenarioID, accepted.ScenarioDigest = plan.Scenario.ID, plan.Scenario.Digest
-	if plan.Patch == nil || !v.app.Arena.Prepared(plan.Scenario) {
-		return accepted, nil // a snippet always applies; fetching a target takes too long for an answer: the trial will tell
-	}
-	_, err = v.app.Arena.Touched(ctx, plan.Scenario, wargame.Candidate{Patch: plan.Patch})
-	return accepted, err
+	defer func() { err = errors.Join(err, s.Close(context.WithoutCancel(ctx))) }()
+	a.Log.Info("worker starts", "data", a.Data, "sandbox", a.Sandbox.Name(), "workers", a.Workers)
+	<-ctx.Done()
+	return nil
 }
 
-// Run fights. A trial that infrastructure kept from telling is an error beside its evidence, so that the queue tries it
-// again and keeps the evidence of the last try.
-func (v validator) Run(ctx context.Context, s store.Submission) (jobs.Outcome, error) {
-	plan, err := v.app.Flow.Resolve(s.Normalised)
+// OpenService opens all that the service stands on and starts what works in the background.
+func (a *App) OpenService(ctx context.Context) (_ *Service, err error) {
+	s := &Service{app: a}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	// A scenario of the library that doesn't load is a fault of the build; it doesn't stand in the others' way.
+	if s.index, err = scenario.Library(); err != nil {
+		a.Log.Error("open the library", "error", err)
+	}
+	a.Flow.Library, a.Flow.Rule = s.index, a.Rule
+	if err := s.openCache(); err != nil {
+		return nil, err
+	}
+	newQueue, err := s.openStore(ctx)
 	if err != nil {
-		return jobs.Outcome{}, err
+		return nil, err
 	}
-	result := jobs.Outcome{}
-	if result.Validation, err = v.app.Flow.Run(ctx, plan); err != nil {
-		return jobs.Outcome{}, err
+	if s.Auditor, err = audit.Open(ctx, audit.Options{Store: s.Store, Models: trusted(a.Models), Rule: a.Rule, Alpha: a.Alpha, Hold: a.timeout(), Logger: a.Log}); err != nil {
+		return nil, err
 	}
-	result.ID = s.ID
-	if result.Wargame != nil && result.Wargame.Infrastructure != "" && result.Verdict == crisol.Inconclusive && result.Wargame.Status != crisol.WargameTimeout {
-		return result, crisol.Errorf(crisol.KindInfrastructure, "%s", result.Wargame.Infrastructure)
+	s.oracle = newOracle(a.Models, s.Auditor)
+	a.Flow.Predictor = s.oracle
+	if s.Queue, err = newQueue(s.jobs()); err != nil {
+		return nil, err
 	}
-	return result, nil
+	if err := s.Queue.Start(ctx); err != nil {
+		return nil, err
+	}
+	s.onClose(s.Queue.Stop)
+	if s.spool, err = spool.Open(ctx, filepath.Join(a.Data, "journal"), spool.Options{Recorder: s.Store, Logger: a.Log, Recorded: s.recorded}); err != nil {
+		return nil, err
+	}
+	s.onClose(s.spool.Close)
+	s.background(ctx)
+	return s, nil
+}
+
+func (s *Service) onClose(f func(context.Context) error) { s.closers = append(s.closers, f) }
+
+// Close stops what runs and closes what is open, the last opened first.
+func (s *Service) Close(ctx context.Context) error {
+	within, cancel := context.WithTimeout(ctx, stopWithin)
+	defer cancel()
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i](within))
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+func (s *Service) openCache() (err error) {
+	s.cache, err = cache.New(cache.Config{Redis: s.app.Redis, Outbox: filepath.Join(s.app.Data, "cache-outbox"), Logger: s.app.Log})
+	if err != nil {
+		return err
+	}
+	s.onClose(func(context.Context) error { s.cache.Close(); return nil })
+	return nil
+}
+
+// openStore opens the database that the configuration names, and returns what makes a queue over it.
+func (s *Service) openStore(ctx context.Context) (func(jobs.Config) (*jobs.Queue, error), error) {
+	a := s.app
+	if a.Database == "" {
+		st, err := sqlite.Open(ctx, filepath.Join(a.Data, "crisol.db"), a.Log)
+		if err != nil {
+			return nil, err
+		}
+		s.keep(st)
+		return func(c jobs.Config) (*jobs.Queue, error) {
+			c.Sole = true
+			return jobs.New(riversqlite.New(st.DB()), c)
+		}, nil
+	}
+	st, err := postgres.Open(ctx, a.Database, a.Log)
+	if err != nil {
+		return nil, err
+	}
+	s.keep(st)
+	return func(c jobs.Config) (*jobs.Queue, error) { return jobs.New(riverpgxv5.New(st.Pool()), c) }, nil
+}
+
+func (s *Service) keep(st store.Store) {
+	s.Store = st
+	s.onClose(func(context.Context) error { return st.(io.Closer).Close() })
+}
+
+func (s *Service) jobs() jobs.Config {
+	a := s.app
+	return jobs.Config{
+		Store: s.Store, Audits: s.Store.ABTests(), Validator: validator{a, s.Auditor, s.Store.Counters()},
+		Workers: a.Workers, Logger: a.Log, Timeout: a.timeout() + time.Minute,
+	}
+}
+
+// recorded queues what follows from the answers that the journal has just brought into the database: comparisons, and
+// messages to webhooks.
+func (s *Service) recorded(entries []store.Entry) {
+	for _, e := range entries {
+		if e.ABTest != nil && e.ABTest.State == store.Pending {
+			s.Queue.Audit(context.Background(), e.ABTest.ID)
+		}
+		if e.Validation == nil || e.Submission.Webhook == "" {
+			continue
+		}
+		d, err := jobs.FinishedDelivery(*e.Validation, e.Submission.Webhook, e.FinishedAt)
+		if err == nil {
+			err = s.Store.Deliveries().Enqueue(context.Background(), d)
+		}
+		if err != nil {
+			s.app.Log.Error("a webhook's message could not be kept", "validation_id", e.Submission.ID, "error", err)
+		}
+	}
+}
+
+// refreshEvery is how often trust is brought up to date with what other processes judged.
+const refreshEvery = 5 * time.Second
+
+// background keeps trust up to date until the service closes.
+func (s *Service) background(ctx context.Context) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(refreshEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := s.Auditor.Refresh(ctx); err != nil && ctx.Err() == nil {
+				s.app.Log.Warn("trust in the models could not be brought up to date", "error", err)
+			}
+		}
+	}()
+	s.onClose(func(context.Context) error { stop(); <-done; return nil })
+}
+
+// deps is the service as the API sees it.
+func (s *Service) deps() api.Deps {
+	a := s.app
+	e := &epoch{auditor: s.Auditor, oracle: s.oracle, static: libraryDigest(s.index)}
+	return api.Deps{
+		Queue: s.Queue, History: history{s.Store, s.spool}, Library: library{s.index}, Version: Version, Logger: a.Log,
+		Desk:    &desk.Desk{Flow: a.Flow, Queue: s.Queue, Journal: s.spool, Auditor: s.Auditor, Logger: a.Log, Now: time.Now},
+		Auditor: s.Auditor, Models: registry{s.oracle, s.Auditor}, Cache: s.cache, Epoch: e.String,
+	}
+}
+
+// libraryDigest identifies the scenarios that a service fights over, and the build that fights.
+func libraryDigest(index *scenario.Index) string {
+	h := sha256.New()
+	_, _ = io.WriteString(h, BuildFacts())
+	for _, sc := range index.All() {
+		_, _ = io.WriteString(h, sc.ID+" "+sc.Digest+"\n")
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// history is the store, and before it the journal of what isn't in it yet.
+type history struct {
+	store.Store
+	spool *spool.Spool
+}
+
+// Get returns one validation.
+func (h history) Get(ctx context.Context, id string) (store.Record, error) {
+	if record, ok := h.spool.Get(id); ok {
+		return record, nil
+	}
+	return h.Store.Get(ctx, id)
 }
 
 // library is the index as the API sees it.
@@ -119,12 +275,4 @@ func (l library) Get(_ context.Context, id string) (*scenario.Scenario, error) {
 		return nil, crisol.WithHint(crisol.Errorf(crisol.KindNotFound, "there is no scenario %q", id), "GET /wargaming/scenarios lists them")
 	}
 	return s, nil
-}
-
-// timeout is the flow's bound on one trial.
-func (a *App) timeout() time.Duration {
-	if a.Timeout > 0 {
-		return a.Timeout
-	}
-	return validate.DefaultTimeout
 }

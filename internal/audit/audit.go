@@ -49,7 +49,9 @@ type Options struct {
 	Models func() ([]Model, error)
 	Rule   policy.Rule
 	// Alpha is the risk that a certificate earned here must stay below; 0 is 5 %.
-	Alpha  float64
+	Alpha float64
+	// Hold is the longest that a wargame takes: certificates wait for those that are under way.
+	Hold   time.Duration
 	Logger *slog.Logger
 	Now    func() time.Time // nil is time.Now
 }
@@ -74,12 +76,13 @@ type Auditor struct {
 	Options
 	coin experiment.Coin
 
-	refresh sync.Mutex // one fold at a time; guards what follows
-	trust   *experiment.Trust
-	basis   string // what the fold began with: another one begins anew
-	cursor  int64  // the last row that was looked at
-	drifted time.Time
-	drifts  map[string]experiment.Drift
+	refresh    sync.Mutex // one fold at a time; guards what follows
+	trust      *experiment.Trust
+	basis      string           // what the fold began with: another one begins anew
+	cursor     int64            // the last row that was looked at
+	thresholds map[side]float64 // of the sides that are trusted from the start
+	drifted    time.Time
+	drifts     map[string]experiment.Drift
 
 	view atomic.Pointer[view]
 }
@@ -180,12 +183,16 @@ func (a *Auditor) Refresh(ctx context.Context) error {
 
 // begin makes a new fold where there is none, or where what it rests on has changed.
 func (a *Auditor) begin(s Switch, models []Model) error {
-	design := experiment.Design{Rate: s.Rate, Alpha: a.Alpha}
+	design := experiment.Design{Rate: s.Rate, Alpha: a.Alpha, Hold: a.Hold}
 	var priors []experiment.Prior
+	thresholds := map[side]float64{}
 	for _, m := range models {
 		priors = append(priors, a.priors(m)...)
 	}
-	basis := fmt.Sprint(design, priors)
+	for _, p := range priors {
+		thresholds[side{p.Model, p.Side}] = p.Threshold
+	}
+	basis := fmt.Sprintf("%+v %+v", design, priors)
 	if a.trust != nil && a.basis == basis {
 		return nil
 	}
@@ -193,7 +200,7 @@ func (a *Auditor) begin(s Switch, models []Model) error {
 	if err != nil {
 		return err
 	}
-	a.trust, a.basis, a.cursor = trust, basis, 0
+	a.trust, a.basis, a.cursor, a.thresholds = trust, basis, 0, thresholds
 	return nil
 }
 
@@ -234,7 +241,7 @@ func (a *Auditor) fold(ctx context.Context) error {
 			if row.ABTestVersion != DesignVersion {
 				continue
 			}
-			changes, err := a.trust.Add(Label(row))
+			changes, err := a.trust.Add(a.labels(row, a.thresholds)...)
 			if err != nil {
 				a.Logger.ErrorContext(ctx, "an A/B test makes no label", "ab_test", row.ID, "error", err)
 				continue
@@ -277,17 +284,48 @@ func (a *Auditor) tell(ctx context.Context, events []store.Event) error {
 	return err
 }
 
-// Label is a row as statistics read it.
+// Label is what a row says of its own model, as statistics read it.
 func Label(t store.ABTest) experiment.Label {
 	l := experiment.Label{
 		Seq: t.JudgedSeq, At: t.CreatedAt, Judged: t.JudgedAt, Model: t.ModelVersion, Side: sideOf(t.Prediction), Score: t.Probability,
 		Confidence: t.Confidence, Threshold: t.Threshold, Stratum: experiment.Stratum(t.Stratum), Decided: t.Decided,
 		Propensity: t.Propensity, Verdict: t.WargamingResult, Group: t.ScenarioID,
 	}
+	if took := time.Duration(t.WargamingExecutionMS * float64(time.Millisecond)); took > 0 && !t.JudgedAt.IsZero() {
+		l.Began = t.JudgedAt.Add(-took)
+	}
 	if t.PatchDigest != "" {
 		l.Request = t.PatchDigest + " " + t.ScenarioDigest
 	}
 	return l
+}
+
+// labels are what a row says of its model and of the challengers that were asked beside it. A challenger's label has its
+// own threshold; how likely it was to be there depended on what the champion made of the request, and so it weighs as
+// little as the least likely.
+func (a *Auditor) labels(t store.ABTest, thresholds map[side]float64) []experiment.Label {
+	own := Label(t)
+	floor := a.trust.Design().Floor
+	if a.Rule == policy.Threshold { // what a careful caller asks for decides too who is compared
+		own.Floor = floor
+	}
+	list := []experiment.Label{own}
+	for _, version := range slices.Sorted(maps.Keys(t.Challengers)) {
+		l := own
+		l.Model, l.Score, l.Decided, l.Floor = version, t.Challengers[version], false, floor
+		if l.Side, l.Confidence = certify.Fixed, l.Score; l.Score < 0.5 {
+			l.Side, l.Confidence = certify.NotFixed, 1-l.Score
+		}
+		l.Threshold, l.Stratum = policy.DefaultThreshold, experiment.Unconfident
+		if from, ok := thresholds[side{version, l.Side}]; ok {
+			l.Threshold = from
+		}
+		if l.Confidence >= l.Threshold {
+			l.Stratum = experiment.Confident
+		}
+		list = append(list, l)
+	}
+	return list
 }
 
 func sideOf(v crisol.Verdict) certify.Side {

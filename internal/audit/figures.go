@@ -12,8 +12,8 @@ import (
 	"crisol/internal/store"
 )
 
-// Status is how A/B testing stands.
-type Status struct {
+// Standing is how A/B testing stands.
+type Standing struct {
 	Switch
 	Policy  policy.Rule         `json:"policy"`
 	Floor   float64             `json:"floor"`
@@ -27,9 +27,9 @@ type Status struct {
 }
 
 // Status says how A/B testing stands, as of the last Refresh.
-func (a *Auditor) Status(ctx context.Context) (Status, error) {
+func (a *Auditor) Status(ctx context.Context) (Standing, error) {
 	v := a.view.Load()
-	s := Status{Switch: v.Switch, Policy: a.Rule, Floor: v.design.Floor, Raised: v.design.Raised, Drift: v.drifts, Seq: v.seq, Sides: []experiment.Status{}}
+	s := Standing{Switch: v.Switch, Policy: a.Rule, Floor: v.design.Floor, Raised: v.design.Raised, Drift: v.drifts, Seq: v.seq, Sides: []experiment.Status{}}
 	if s.Policy == "" {
 		s.Policy = policy.Certified
 	}
@@ -323,6 +323,9 @@ func (a *Auditor) Compare(ctx context.Context, champion, challenger string, sinc
 			continue
 		}
 		pairs = append(pairs, experiment.Pair{Champion: t.Probability, Challenger: other, Fixed: fixed, Propensity: t.Propensity, Group: t.ScenarioID})
+	}
+	if len(pairs) == 0 {
+		return experiment.Comparison{Finding: experiment.Undecided}, nil
 	}
 	return experiment.Compare(pairs, floor)
 }

@@ -78,7 +78,9 @@ type Store interface {
 type Config struct {
 	Store     Store
 	Validator Validator
-	Logger    *slog.Logger
+	// Audits, when set, are held too, when nobody waits for anything else. The Validator must then be an Auditor.
+	Audits Audits
+	Logger *slog.Logger
 	// Workers is how many trials run at once; 0 means one a core.
 	Workers int
 	// Bound is how many validations may be unfinished before new ones are refused; 0 means 256.
@@ -145,6 +147,9 @@ func New[TTx any](driver riverdriver.Driver[TTx], c Config) (*Queue, error) {
 		running:  map[string]context.CancelCauseFunc{},
 		waiting:  map[string]map[chan struct{}]bool{},
 	}
+	if _, ok := c.Validator.(Auditor); c.Audits != nil && !ok {
+		return nil, crisol.Errorf(crisol.KindInternal, "the queue's validator holds no audits")
+	}
 	var err error
 	q.engine, err = newEngine(driver, q)
 	return q, err
@@ -162,6 +167,9 @@ func (q *Queue) Start(ctx context.Context) error {
 		return infrastructure("prepare job queue", err)
 	}
 	if err := q.takeUp(ctx); err != nil {
+		return err
+	}
+	if err := q.sweep(ctx); err != nil {
 		return err
 	}
 	if err := q.engine.Start(context.WithoutCancel(ctx)); err != nil {
@@ -276,12 +284,18 @@ const enqueueEvery = time.Second
 
 // enqueueLater queues what Submit could not. What is left when the process ends is found by takeUp.
 func (q *Queue) enqueueLater(ctx context.Context) {
-	tick := time.NewTicker(enqueueEvery)
+	tick, sweep := time.NewTicker(enqueueEvery), time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	defer sweep.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-sweep.C:
+			if err := q.sweep(ctx); err != nil {
+				q.Logger.WarnContext(ctx, "A/B tests that wait could not be queued", "error", err)
+			}
+			continue
 		case <-tick.C:
 		}
 		q.mu.Lock()

@@ -17,6 +17,7 @@ type engine interface {
 	Migrate(ctx context.Context) error
 	Reset(ctx context.Context) error
 	Enqueue(ctx context.Context, id string) error
+	EnqueueAudit(ctx context.Context, id string) error
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
 }
@@ -43,6 +44,23 @@ func (job) InsertOpts() river.InsertOpts {
 	}
 }
 
+// auditKind is what River calls a wargame that nobody waits for.
+const auditKind = "ab_test"
+
+// audit is all that River keeps of an A/B test.
+type audit struct {
+	ID string `json:"id" river:"unique"`
+}
+
+func (audit) Kind() string { return auditKind }
+
+// InsertOpts puts it behind all that somebody waits for, of which priorities go from 1.
+func (audit) InsertOpts() river.InsertOpts {
+	o := job{}.InsertOpts()
+	o.Priority = 4
+	return o
+}
+
 type riverEngine[TTx any] struct {
 	driver   riverdriver.Driver[TTx]
 	migrator *rivermigrate.Migrator[TTx]
@@ -67,6 +85,11 @@ func newEngine[TTx any](driver riverdriver.Driver[TTx], q *Queue) (engine, error
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, &worker{queue: q}); err != nil {
 		return nil, fmt.Errorf("set up job queue: %w", err)
+	}
+	if q.Audits != nil {
+		if err := river.AddWorkerSafely(workers, &auditor{queue: q}); err != nil {
+			return nil, fmt.Errorf("set up job queue: %w", err)
+		}
 	}
 	client, err := river.NewClient(driver, &river.Config{
 		Logger:  q.Logger,
@@ -100,7 +123,7 @@ func (e *riverEngine[TTx]) Migrate(ctx context.Context) error {
 // Reset forgets what a dead process was working on, and that it was the leader of the maintenance, whose lease would
 // else have to run out first. It must be called by the only process, and before Start.
 func (e *riverEngine[TTx]) Reset(ctx context.Context) error {
-	for _, statement := range []string{"DELETE FROM river_job WHERE kind = '" + kind + "'", "DELETE FROM river_leader"} {
+	for _, statement := range []string{"DELETE FROM river_job WHERE kind IN ('" + kind + "', '" + auditKind + "')", "DELETE FROM river_leader"} {
 		if err := e.driver.GetExecutor().Exec(ctx, statement); err != nil {
 			return err
 		}
@@ -110,6 +133,11 @@ func (e *riverEngine[TTx]) Reset(ctx context.Context) error {
 
 func (e *riverEngine[TTx]) Enqueue(ctx context.Context, id string) error {
 	_, err := e.client.Insert(ctx, job{ID: id}, nil)
+	return err
+}
+
+func (e *riverEngine[TTx]) EnqueueAudit(ctx context.Context, id string) error {
+	_, err := e.client.Insert(ctx, audit{ID: id}, nil)
 	return err
 }
 
@@ -138,5 +166,28 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 
 // NextRetry counts the attempts that River saw in this process's lifetime, which is what a pause is about.
 func (w *worker) NextRetry(j *river.Job[job]) time.Time {
+	return time.Now().Add(w.queue.Backoff(j.Attempt)) // by River's clock
+}
+
+// auditor is where River hands an A/B test over.
+type auditor struct {
+	river.WorkerDefaults[audit]
+	queue *Queue
+}
+
+// Work holds the wargame of an A/B test.
+func (w *auditor) Work(ctx context.Context, j *river.Job[audit]) error {
+	switch w.queue.audit(ctx, j.Args.ID, j.Attempt) {
+	case again:
+		return errAgain
+	case atOnce:
+		return river.JobSnooze(0)
+	default:
+		return nil
+	}
+}
+
+// NextRetry pauses as for a validation.
+func (w *auditor) NextRetry(j *river.Job[audit]) time.Time {
 	return time.Now().Add(w.queue.Backoff(j.Attempt)) // by River's clock
 }

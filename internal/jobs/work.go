@@ -186,8 +186,12 @@ func (q *Queue) retry(ctx context.Context, a store.Attempt, cause error) (next, 
 func (q *Queue) finish(ctx context.Context, a store.Attempt, v Outcome) (next, error) {
 	give := q.Now().Add(finishFor)
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+		ending, err := q.ending(a, v, a.Fence)
+		if err != nil {
+			return never, err
+		}
 		commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitFor)
-		err := q.Store.Finish(commit, store.Ending{ID: a.ID, Validation: v.Validation, At: q.Now(), Fence: a.Fence, ABTest: v.ABTest})
+		err = q.Store.Finish(commit, ending)
 		cancel()
 		switch {
 		case err == nil:
@@ -223,7 +227,12 @@ func (q *Queue) Cancel(ctx context.Context, id string) error {
 	a := store.Attempt{Number: record.Attempts, Submission: store.Submission{ID: id, CreatedAt: record.CreatedAt, Accepted: store.Accepted{
 		ScenarioID: record.ScenarioID, ScenarioDigest: record.ScenarioDigest, PatchDigest: record.PatchDigest, Normalised: record.Request,
 	}}}
-	if err := q.Store.Finish(ctx, store.Ending{ID: id, Validation: q.undecided(ctx, a, errCancelled), At: q.Now()}); err != nil {
+	a.Webhook = record.Webhook
+	ending, err := q.ending(a, Outcome{Validation: q.undecided(ctx, a, errCancelled)}, 0)
+	if err != nil {
+		return err
+	}
+	if err := q.Store.Finish(ctx, ending); err != nil {
 		return err
 	}
 	q.mu.Lock()

@@ -16,6 +16,7 @@ import (
 	"crisol/internal/calibrate"
 	"crisol/internal/certify"
 	"crisol/internal/dataset"
+	"crisol/internal/experiment"
 	"crisol/internal/forest"
 	"crisol/internal/linear"
 	"crisol/internal/policy"
@@ -42,7 +43,9 @@ type Manifest struct {
 	Buckets      int                   `json:"buckets"`
 	Calibration  *calibrate.Calibrator `json:"calibration"`
 	Certificates certify.Certificates  `json:"certificates"`
-	Provenance   Provenance            `json:"provenance"`
+	// Profile is how its probabilities were distributed out of fold: what drift is held against. nil where a bundle was made without.
+	Profile    *experiment.Profile `json:"profile,omitempty"`
+	Provenance Provenance          `json:"provenance"`
 }
 
 // Provenance says what a bundle was made of. The same rows, seed and settings give the same bundle, byte for byte.

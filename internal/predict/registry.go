@@ -138,6 +138,24 @@ func (r *Registry) Champion() (*Bundle, error) {
 	return r.Open(version)
 }
 
+// Usable returns the models that can be read, by version.
+func (r *Registry) Usable() []*Bundle {
+	entries, err := r.List()
+	if err != nil {
+		return nil // who asks for the champion is told why
+	}
+	var usable []*Bundle
+	for _, e := range entries {
+		if b, err := r.Open(e.Version); err == nil {
+			usable = append(usable, b)
+		}
+	}
+	return usable
+}
+
+// ChampionVersion names the model that decides.
+func (r *Registry) ChampionVersion() (string, error) { return r.champion() }
+
 func (r *Registry) champion() (string, error) {
 	if r.Dir == "" {
 		return DefaultChampion, nil

@@ -107,6 +107,9 @@ type Case struct {
 	touched []diff.Touched
 }
 
+// Made says whether a scenario was made of a pair of snippets.
+func Made(s *scenario.Scenario) bool { return s.Path == "snippet" }
+
 // Touched is the snippet before and after the patch.
 func (c *Case) Touched() []diff.Touched { return c.touched }
 

@@ -22,6 +22,7 @@ import (
 	"crisol/internal/calibrate"
 	"crisol/internal/certify"
 	"crisol/internal/dataset"
+	"crisol/internal/experiment"
 	"crisol/internal/forest"
 	"crisol/internal/linear"
 	"crisol/internal/predict"
@@ -210,13 +211,18 @@ func (s *stack) bundle(o Options, r recipe, trees *forest.Model, t Trained) (*pr
 		return nil, fmt.Errorf("calibrate: %w", err)
 	}
 	groups, fixed := map[int]bool{}, 0
-	cases := make([]certify.Case, len(s.Rows))
+	cases, samples := make([]certify.Case, len(s.Rows)), make([]experiment.Sample, len(s.Rows))
 	for i, row := range s.Rows {
 		cases[i] = certify.Case{Group: s.Groups[i], Score: curve.Probability(t.Scores[i]), Fixed: row.Fixed()}
+		samples[i] = experiment.Sample{Score: cases[i].Score, Weight: 1}
 		groups[s.Groups[i]] = true
 		if row.Fixed() {
 			fixed++
 		}
+	}
+	profile, err := experiment.NewProfile(samples)
+	if err != nil {
+		return nil, err
 	}
 	certificates, err := certify.Certify(cases, certify.Plan{Alpha: o.Alpha, Delta: o.Delta, Seed: o.Seed})
 	if err != nil {
@@ -225,7 +231,7 @@ func (s *stack) bundle(o Options, r recipe, trees *forest.Model, t Trained) (*pr
 	return &predict.Bundle{
 		Manifest: predict.Manifest{
 			Version: r.version, FeatureVersion: s.FeatureVersion, Features: s.Features, Buckets: s.Buckets,
-			Calibration: curve, Certificates: certificates,
+			Calibration: curve, Certificates: certificates, Profile: &profile,
 			Provenance: predict.Provenance{
 				RowsDigest: s.RowsDigest, CorpusDigest: s.CorpusDigest, Rows: len(s.Rows), Fixed: fixed, Groups: len(groups),
 				Seed: o.Seed, Settings: r.settings,

@@ -1,0 +1,189 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/tidwall/gjson"
+
+	"crisol"
+	"crisol/internal/cache"
+	"crisol/internal/jobs"
+	"crisol/internal/store"
+)
+
+// Desk answers ml-first requests (desk.Desk).
+type Desk interface {
+	// MLFirst decides a request at once, or queues it: then the validation is nil.
+	MLFirst(ctx context.Context, a jobs.Ask) (*crisol.Validation, store.Submission, error)
+}
+
+// Cache keeps answers (cache.Cache).
+type Cache interface {
+	Peek(item cache.Item) ([]byte, bool)
+	Do(ctx context.Context, item cache.Item, compute func(context.Context) ([]byte, error)) ([]byte, cache.Source, error)
+	Invalidate(ctx context.Context, scope string) (shared bool)
+	InvalidateAll(ctx context.Context) (shared bool)
+}
+
+const mlFirstPath = "/wargaming/ml-first"
+
+func (s *server) addMLFirst() {
+	op := huma.Operation{
+		OperationID: "ml-first", Method: http.MethodPost, Path: mlFirstPath, Tags: []string{"Validations"},
+		Summary: "Validate a patch: static checks, then the model, and a wargame only where that can't be trusted",
+		Description: "validation_method says who decided, and policy_reason why a model didn't. certified says of a model's " +
+			"decision whether it stands under a certificate. The same request is answered from the cache (cached) as long as " +
+			"the model, its certificates and the scenarios stay the same.",
+		Responses: map[string]*huma.Response{
+			"200": s.response("The verdict", reflect.TypeFor[Finished]()),
+			"202": s.response("Accepted; the verdict is not there yet", reflect.TypeFor[Unfinished]()),
+		},
+	}
+	op.Responses["202"].Headers = map[string]*huma.Param{"Location": {
+		Description: "Where the validation is found", Schema: &huma.Schema{Type: huma.TypeString}}}
+	huma.Register(s.huma, s.operation(op, http.StatusNotFound, http.StatusRequestEntityTooLarge,
+		http.StatusUnsupportedMediaType, http.StatusServiceUnavailable), s.mlFirst)
+}
+
+// question is what an ml-first request is known by in the cache, beside the request itself.
+type question struct {
+	item cache.Item
+	ok   bool
+}
+
+type questionKey struct{}
+
+// recall answers an ml-first request whose very bytes were answered before, without another look at them: what was
+// answered once was well-formed. The context it returns knows the question.
+func (s *server) recall(w http.ResponseWriter, r *http.Request, body []byte) (ctx context.Context, answered bool) {
+	if r.URL.Path != mlFirstPath {
+		return r.Context(), false
+	}
+	q := s.question(body)
+	if q.ok {
+		if known, hit := s.Cache.Peek(q.item); hit {
+			s.write(w, known)
+			return r.Context(), true
+		}
+	}
+	return context.WithValue(r.Context(), questionKey{}, q), false
+}
+
+func (s *server) question(body []byte) question {
+	scope := gjson.GetBytes(body, "apv_id")
+	if scope.Type != gjson.String || scope.Str == "" {
+		return question{}
+	}
+	return question{ok: true, item: cache.Item{Kind: cache.Predictions, Scope: scope.Str, Key: cache.KeyOf([]byte("ml-first"), []byte(s.Epoch()), body)}}
+}
+
+func (s *server) write(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(body) // a client that is gone can't be told
+}
+
+type rawOutput struct {
+	Status      int
+	Location    string `header:"Location"`
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+// unsettled carries an answer that isn't to be kept out of the cache's hands.
+type unsettled struct{ out *rawOutput }
+
+func (unsettled) Error() string { return "the answer is not to be kept" }
+
+var (
+	cachedTrue  = []byte(`"cached":true`)
+	cachedFalse = []byte(`"cached":false`)
+)
+
+func (s *server) mlFirst(ctx context.Context, in *struct{ Body ValidateRequest }) (*rawOutput, error) {
+	request, err := in.Body.request()
+	if err != nil {
+		return nil, s.asError(ctx, err)
+	}
+	wait, err := parseWait("body.wait", in.Body.Wait, defaultWait)
+	if err != nil {
+		return nil, err
+	}
+	ask := jobs.Ask{Request: request, Mode: store.ModeMLFirst, Webhook: in.Body.Webhook}
+	q, _ := ctx.Value(questionKey{}).(question)
+	if !q.ok || q.item.Scope != request.APVID || ask.Webhook != "" {
+		out, _, err := s.decide(ctx, ask, wait)
+		if err != nil {
+			return nil, s.asError(ctx, err)
+		}
+		return out, nil
+	}
+	body, source, err := s.Cache.Do(ctx, q.item, func(ctx context.Context) ([]byte, error) {
+		out, keep, err := s.decide(ctx, ask, wait)
+		switch {
+		case err != nil:
+			return nil, err
+		case !keep:
+			return nil, unsettled{out}
+		}
+		return bytes.Replace(out.Body, cachedFalse, cachedTrue, 1), nil
+	})
+	var loose unsettled
+	switch {
+	case errors.As(err, &loose):
+		return loose.out, nil
+	case err != nil:
+		return nil, s.asError(ctx, err)
+	case source == cache.Computed: // a string in JSON has no bare quote, so the first match is the member
+		body = bytes.Replace(body, cachedTrue, cachedFalse, 1)
+	}
+	return &rawOutput{Status: http.StatusOK, ContentType: "application/json", Body: body}, nil
+}
+
+// decide answers a request; keep says whether another request like it may get the same answer.
+func (s *server) decide(ctx context.Context, ask jobs.Ask, wait time.Duration) (out *rawOutput, keep bool, err error) {
+	v, sub, err := s.Desk.MLFirst(ctx, ask)
+	if err != nil {
+		return nil, false, err
+	}
+	if v != nil {
+		noteOf(ctx).validationID = v.ID
+		out, err := raw(http.StatusOK, "", &Finished{State: string(store.Finished), FinishedAt: &v.CreatedAt, Validation: *v})
+		return out, v.Verdict != crisol.Inconclusive, err
+	}
+	noteOf(ctx).validationID = sub.ID
+	body, finished, err := s.await(ctx, sub.ID, wait)
+	if err != nil { // it is accepted all the same, and the caller must learn under which id
+		s.Logger.ErrorContext(ctx, "accepted validation could not be read", "validation_id", sub.ID, "error", err)
+		body = queued(sub)
+	}
+	if !finished {
+		out, err := raw(http.StatusAccepted, "/wargaming/validations/"+sub.ID, body)
+		return out, false, err
+	}
+	out, err = raw(http.StatusOK, "", body)
+	done, ok := body.(*Finished)
+	return out, ok && done.Verdict != crisol.Inconclusive, err
+}
+
+func raw(status int, location string, body any) (*rawOutput, error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, crisol.Errorf(crisol.KindInternal, "write the answer: %w", err)
+	}
+	return &rawOutput{Status: status, Location: location, ContentType: "application/json", Body: append(text, '\n')}, nil
+}
+
+// queued is a submission whose row could not be read.
+func queued(sub store.Submission) *Unfinished {
+	r := sub.Normalised
+	return &Unfinished{ID: sub.ID, State: string(store.Queued), APVID: r.APVID, CVEID: r.CVEID, PatchID: r.PatchID,
+		ScenarioID: sub.ScenarioID, CreatedAt: sub.CreatedAt}
+}
