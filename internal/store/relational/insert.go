@@ -75,7 +75,7 @@ func (s *Store) prepare(ctx context.Context, tables ...table) error {
 		}
 		all := inserts{}
 		for _, n := range s.sizes() {
-			statement, err := s.write.PrepareContext(ctx, t.statement(n, false))
+			statement, err := s.write.PrepareContext(ctx, t.statement(n, false)) //nolint:sqlclosecheck // kept until the pool is closed
 			if err != nil {
 				return err
 			}
@@ -94,7 +94,7 @@ func (s *Store) run(ctx context.Context, tx *sql.Tx, t table, n int, args []any)
 	s.mu.Lock()
 	statement := s.prepared[t.name][n]
 	s.mu.Unlock()
-	return tx.StmtContext(ctx, statement).QueryContext(ctx, args...)
+	return tx.StmtContext(ctx, statement).QueryContext(ctx, args...) //nolint:sqlclosecheck // it ends with tx
 }
 
 // insert inserts rows and returns what t asks for.
