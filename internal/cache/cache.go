@@ -73,8 +73,11 @@ type Config struct {
 	// Pause is how long Redis is left alone after a read that failed or took too long, doubled each time up to 32
 	// times as long; 0 means 500 ms.
 	Pause time.Duration
-	// Beat is how often Redis is asked whether something was invalidated of which no push told; 0 means 1 s.
+	// Beat is how often Redis is asked whether something was invalidated of which no push told, and whether it is back
+	// after it was away; 0 means 1 s.
 	Beat time.Duration
+	// Tell bounds how long an invalidation waits until Redis has taken it; 0 means 500 ms.
+	Tell time.Duration
 	// Unconfirmed bounds how old an answer from memory may be while Redis, and with it the news of what other instances
 	// invalidated, is out of reach; 0 means 1 min. Without Redis it has no effect.
 	Unconfirmed time.Duration
@@ -95,6 +98,7 @@ func (c Config) withDefaults() Config {
 	c.Wait = cmp.Or(c.Wait, 50*time.Millisecond)
 	c.Pause = cmp.Or(c.Pause, 500*time.Millisecond)
 	c.Beat = cmp.Or(c.Beat, time.Second)
+	c.Tell = cmp.Or(c.Tell, 500*time.Millisecond)
 	c.Unconfirmed = cmp.Or(c.Unconfirmed, time.Minute)
 	if c.Now == nil {
 		c.Now = time.Now
@@ -148,7 +152,7 @@ type Cache struct {
 
 // New makes a Cache. It does not wait for Redis: until that answers, there is the tier in memory.
 func New(c Config) (*Cache, error) {
-	if c.Bytes < 0 || c.MaxValue < 0 || c.Wait < 0 || c.Pause < 0 || c.Beat < 0 || c.Unconfirmed < 0 {
+	if c.Bytes < 0 || c.MaxValue < 0 || c.Wait < 0 || c.Pause < 0 || c.Beat < 0 || c.Tell < 0 || c.Unconfirmed < 0 {
 		return nil, crisol.Errorf(crisol.KindInput, "cache: no size and no duration but a lifetime may be negative")
 	}
 	cache := &Cache{Config: c.withDefaults(), flights: map[identity]*flight{}, lives: lifetimes, gens: newGenerations()}

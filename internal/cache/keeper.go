@@ -24,9 +24,6 @@ import (
 // Redis pushes that the table has changed (the table is read with client-side caching on, which makes the server do
 // that), when a read failed, and every Config.Beat to be sure.
 
-// tellFor is how long an invalidation waits for Redis.
-const tellFor = 500 * time.Millisecond
-
 // armFor is how long rueidis may keep the tracked reading of the table; the value itself is not used.
 const armFor = 10 * time.Minute
 
@@ -53,7 +50,7 @@ func (r *remote) invalidate(ctx context.Context, slot uint16) (told bool) {
 	r.mu.Unlock()
 	if r.current.Load() {
 		r.nudge()
-		timer := time.NewTimer(tellFor)
+		timer := time.NewTimer(r.Tell)
 		defer timer.Stop()
 		select {
 		case told = <-t.told:
@@ -82,13 +79,13 @@ func (r *remote) keep(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		pause, wake := r.Beat, r.wake
+		wake := r.wake
 		if err != nil {
 			r.current.Store(false)
-			pause, wake = r.Pause, nil
+			wake = nil // not sooner than the next beat
 		}
 		r.report(ctx, err)
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(r.Beat)
 		select {
 		case <-timer.C:
 		case <-wake:
