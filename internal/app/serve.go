@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -63,9 +64,8 @@ func (a *App) Serve(ctx context.Context, addr string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close(context.WithoutCancel(ctx))) }()
-	handler := api.New(s.deps())
 	a.Log.Info("service starts", "addr", addr, "data", a.Data, "sandbox", a.Sandbox.Name(), "scenarios", len(s.index.All()), "policy", cmp.Or(a.Rule, "certified"))
-	return api.Serve(ctx, listener, handler, a.Log)
+	return api.Serve(ctx, listener, s.Handler(), a.Log)
 }
 
 // Work runs trials of a queue that others fill, until ctx is done.
@@ -226,6 +226,9 @@ func (s *Service) background(ctx context.Context) {
 	}()
 	s.onClose(func(context.Context) error { stop(); <-done; return nil })
 }
+
+// Handler answers HTTP.
+func (s *Service) Handler() http.Handler { return api.New(s.deps()) }
 
 // deps is the service as the API sees it.
 func (s *Service) deps() api.Deps {
