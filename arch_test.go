@@ -80,7 +80,7 @@ var rooms = map[string][]string{
 		"crisol/internal/target", "crisol/internal/verdict", "crisol/internal/wargame"},
 	"crisol/internal/app": {"crisol", "crisol/models", "crisol/internal/audit", "crisol/internal/cache", "crisol/internal/certify", "crisol/internal/desk", "crisol/internal/snippet", "crisol/internal/spool", "crisol/internal/store/postgres", "crisol/internal/diff", "crisol/internal/extract", "crisol/internal/features", "crisol/internal/policy", "crisol/internal/predict", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/referee", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes",
 		"crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/wargame"},
-	"crisol/cmd/crisol": {"crisol", "crisol/internal/policy", "crisol/internal/advisory", "crisol/internal/app", "crisol/internal/corpus", "crisol/internal/dataset",
+	"crisol/cmd/crisol": {"crisol", "crisol/client", "crisol/internal/policy", "crisol/internal/advisory", "crisol/internal/app", "crisol/internal/corpus", "crisol/internal/dataset",
 		"crisol/internal/evaluate/report", "crisol/internal/extract", "crisol/internal/features", "crisol/internal/predict", "crisol/internal/study", "crisol/internal/diff", "crisol/internal/round",
 		"crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/show", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/variant", "crisol/internal/wargame"},
 	"crisol/bench/judge":    {"crisol", "crisol/internal/app", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/validate", "crisol/internal/wargame"},

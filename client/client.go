@@ -89,11 +89,22 @@ type Record struct {
 	// Validation has a verdict, and evidence, only when State is Finished.
 	crisol.Validation
 	FinishedAt time.Time `json:"finished_at,omitzero"`
+	Revision
 	// Attempts counts the trials that were started, and LastError says why the one before failed, until finished.
 	Attempts  int    `json:"attempts,omitempty"`
 	LastError string `json:"last_error,omitempty"`
 	// Request is what was asked; set by Get.
 	Request *crisol.Request `json:"request,omitempty"`
+}
+
+// Revision says what became of a verdict later: the scenario that it rested on changed, and the patch was judged anew.
+type Revision struct {
+	// SupersededBy is the validation that judged anew, "" for none.
+	SupersededBy string `json:"superseded_by,omitempty"`
+	// Revoked: the verdict no longer holds; SupersededBy has the one that does.
+	Revoked       bool      `json:"revoked,omitempty"`
+	RevokedReason string    `json:"revoked_reason,omitempty"`
+	RevokedAt     time.Time `json:"revoked_at,omitzero"`
 }
 
 // Summary is a validation in a list, without evidence, and without a verdict until it is finished.
@@ -115,6 +126,7 @@ type Summary struct {
 	Reason               string           `json:"reason,omitempty"`
 	CreatedAt            time.Time        `json:"created_at"`
 	FinishedAt           time.Time        `json:"finished_at,omitzero"`
+	Revision
 }
 
 // Filter selects validations. A zero field selects all.
@@ -127,6 +139,7 @@ type Filter struct {
 	ScenarioID string
 	Since      time.Time // created at or after
 	Until      time.Time // created before
+	Revoked    bool      // only those whose verdict was revoked
 	// PageSize is how many come in one request, 1 to 200; 0 leaves it to the service.
 	PageSize int
 }
@@ -155,33 +168,68 @@ type Health struct {
 	Version string `json:"version"`
 }
 
+// Ask changes how a validation is asked for.
+type Ask func(*ask)
+
+type ask struct {
+	crisol.Request
+	Webhook string `json:"webhook_url,omitempty"`
+	path    string
+}
+
+// MLFirst has static checks and the model decide, and a wargame only where these can't be trusted.
+func MLFirst() Ask { return func(a *ask) { a.path = "/wargaming/ml-first" } }
+
+// Webhook has the verdict posted to a URL, signed, when it is there, and again when it is revoked.
+func Webhook(url string) Ask { return func(a *ask) { a.Webhook = url } }
+
 // Validate asks for a validation and waits for its verdict as long as ctx allows. When ctx ends first, the error
 // carries the id (IDOf), under which Get finds the verdict later: what was accepted will be decided. r.Wait is how
 // long the first request waits; "" means not at all, so that the id is known at once and a connection that breaks
 // during the wait loses nothing.
-func (c *Client) Validate(ctx context.Context, r crisol.Request) (crisol.Validation, error) {
+func (c *Client) Validate(ctx context.Context, r crisol.Request, asks ...Ask) (crisol.Validation, error) {
 	if r.Wait == "" {
 		r.Wait = "0s"
 	}
-	record, err := c.Submit(ctx, r)
-	for err == nil && record.State != Finished {
+	record, err := c.Submit(ctx, r, asks...)
+	if err != nil {
+		return crisol.Validation{}, err
+	}
+	record, err = c.Await(ctx, record, nil)
+	return record.Validation, err
+}
+
+// Await waits for the verdict of what Submit or Get returned, as long as ctx allows; else the error carries the id. At
+// every look heard, which may be nil, is told how things stand.
+func (c *Client) Await(ctx context.Context, record Record, heard func(Record)) (Record, error) {
+	for {
+		if heard != nil {
+			heard(record)
+		}
+		if record.State == Finished {
+			return record, nil
+		}
 		id := record.ID
+		var err error
 		if record, err = c.get(ctx, id, c.poll); err != nil {
-			return crisol.Validation{}, &acceptedError{id: id, err: err}
+			return Record{}, &acceptedError{id: id, err: err}
 		}
 	}
-	return record.Validation, err
 }
 
 // Submit asks for a validation and returns what there is when r.Wait is over (30 s if it names none): State tells
 // whether it is decided.
-func (c *Client) Submit(ctx context.Context, r crisol.Request) (Record, error) {
-	body, err := json.Marshal(r)
+func (c *Client) Submit(ctx context.Context, r crisol.Request, asks ...Ask) (Record, error) {
+	a := ask{Request: r, path: "/wargaming/validate"}
+	for _, change := range asks {
+		change(&a)
+	}
+	body, err := json.Marshal(a)
 	if err != nil {
 		return Record{}, crisol.Errorf(crisol.KindInput, "encode request: %w", err)
 	}
 	var record Record
-	return record, c.do(ctx, http.MethodPost, "/wargaming/validate", nil, body, &record)
+	return record, c.do(ctx, http.MethodPost, a.path, nil, body, &record)
 }
 
 // Get returns one validation with its evidence, finished or not.
@@ -237,6 +285,9 @@ func (f Filter) query() url.Values {
 		if !value.IsZero() {
 			query.Set(name, value.Format(time.RFC3339Nano))
 		}
+	}
+	if f.Revoked {
+		query.Set("revoked", "true")
 	}
 	if f.PageSize > 0 {
 		query.Set("limit", strconv.Itoa(f.PageSize))

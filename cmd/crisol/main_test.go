@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,6 +93,7 @@ func TestScripts(t *testing.T) {
 			"edit":   edit,
 
 			"journalled": journalled,
+			"serving":    serving,
 		},
 	})
 }
@@ -161,4 +164,30 @@ func journalled(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no journal holds %d results", want)
+}
+
+// serving starts a service with a data directory of its own until the script ends: serving. Its URL is $SERVER.
+func serving(ts *testscript.TestScript, _ bool, _ []string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	addr := listener.Addr().String()
+	ts.Check(listener.Close())
+	cmd := exec.Command(binary, "serve", "--addr", addr, "--data", ts.MkAbs(".served"))
+	log := &bytes.Buffer{}
+	cmd.Stderr = log
+	ts.Check(cmd.Start())
+	ts.Defer(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
+	ts.Setenv("SERVER", "http://"+addr)
+	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(20 * time.Millisecond) { // nothing tells of a port
+		if answer, err := http.Get("http://" + addr + "/health"); err == nil {
+			_ = answer.Body.Close()
+			return
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	ts.Fatalf("the service does not answer:\n%s", log)
 }

@@ -21,7 +21,7 @@ import (
 
 type validateFlags struct {
 	patch, upgrade, fixed string
-	request               string
+	request, server       string
 	reference             bool
 	mlFirst               bool
 	threshold             float64
@@ -37,8 +37,8 @@ func newValidate(g *global) *cobra.Command {
 	f := &validateFlags{}
 	cmd := &cobra.Command{
 		Use:   "validate (SCENARIO (--patch FILE | --upgrade PURL | --fixed DIR | --reference) | --request FILE)",
-		Short: "Decide one patch by trial, on this machine",
-		Long: `Decide one candidate fix by trial, on this machine, without a server.
+		Short: "Decide one patch by trial, on this machine or by a service",
+		Long: `Decide one candidate fix by trial, on this machine, or, with --server, by a service that has the scenario.
 
 SCENARIO is an id or an alias of the library (see crisol scenario list) or a folder with a scenario.yaml.
 
@@ -58,7 +58,8 @@ target's tests, A4 all variants are blocked too and the repeats leave at most th
   crisol validate CVE-2019-10744 --patch fix.diff --format json
   git diff | crisol validate ./my-scenario --patch -
   crisol validate CVE-2020-7598 --upgrade pkg:npm/minimist@1.1.0
-  crisol validate --request request.json`,
+  crisol validate --request request.json
+  crisol validate CVE-2019-10744 --patch fix.diff --server http://127.0.0.1:8026 --ml-first`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if f.request != "" {
 				return exactly(0, "no SCENARIO beside --request")(cmd, args)
@@ -66,7 +67,12 @@ target's tests, A4 all variants are blocked too and the repeats leave at most th
 			return exactly(1, "SCENARIO")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.request != "" {
+			switch {
+			case f.server != "":
+				return runRemote(cmd, f, args)
+			case f.request != "" && f.mlFirst:
+				return crisol.Errorf(crisol.KindInput, "--ml-first with --request can only be had with --server")
+			case f.request != "":
 				return runRequest(cmd, g, f)
 			}
 			return runValidate(cmd, g, f, args[0])
@@ -77,6 +83,7 @@ target's tests, A4 all variants are blocked too and the repeats leave at most th
 	flags.BoolVar(&f.mlFirst, "ml-first", false, "decide by what needs no trial, else by the model where its certificate allows it, else by trial")
 	flags.Float64Var(&f.threshold, "confidence-threshold", 0, "with --ml-first, the least confidence wanted of the model; it can only make it decide less")
 	flags.StringVar(&f.request, "request", "", "a request as the service takes it, in JSON; - reads standard input")
+	flags.StringVar(&f.server, "server", "", "URL of a service that decides; it gets the diff, and --timeout bounds the wait")
 	flags.StringVar(&f.format, "format", "text", "text or json; json prints the validation and nothing else on standard output")
 	flags.StringVar(&f.repeat, "repeat", "auto", "runs of each exploit on each side; auto repeats until the residual risk is below --risk")
 	flags.Float64Var(&f.risk, "risk", 0.01, "residual probability that an exploit which still works is missed, for --repeat auto")
@@ -85,7 +92,6 @@ target's tests, A4 all variants are blocked too and the repeats leave at most th
 	flags.BoolVar(&f.fresh, "fresh", false, "run the vulnerable side anew, whatever earlier trials saw")
 	cmd.MarkFlagsMutuallyExclusive("patch", "upgrade", "fixed", "reference", "request")
 	cmd.MarkFlagsOneRequired("patch", "upgrade", "fixed", "reference", "request")
-	cmd.MarkFlagsMutuallyExclusive("ml-first", "request")
 	return cmd
 }
 
