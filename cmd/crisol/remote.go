@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -56,7 +57,7 @@ func runRemote(cmd *cobra.Command, f *validateFlags, args []string) error {
 		return f.answer(cmd.OutOrStdout(), v)
 	}
 	if id := client.IDOf(err); id != "" && ctx.Err() != nil {
-		if context.Cause(ctx) == errTooLong {
+		if errors.Is(context.Cause(ctx), errTooLong) {
 			err = crisol.Errorf(crisol.KindInfrastructure, "validation %s is not decided after %s", id, f.timeout)
 		}
 		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "validation %s goes on at %s\n", id, f.server)
