@@ -36,7 +36,8 @@ func (m *Model) Explain(row []float64) (Explanation, error) {
 		x.ways[i] = unasked
 	}
 	for _, t := range m.trees {
-		x.walk(t.root, &ones)
+		x.levels[0].product = ones
+		x.walk(t.root, 0)
 	}
 	if m.kind == RandomForest {
 		for i := range x.contributions {
@@ -52,7 +53,8 @@ type lanes [8]float64
 var ones = lanes{1, 1, 1, 1, 1, 1, 1, 1}
 
 // gauss is the eight-point Gauss-Legendre rule on 0 to 1: exact up to degree 15 (Abramowitz and Stegun, table 25.4).
-var gauss = func() (rule struct{ points, weights lanes }) {
+// rest is 1 - points, and inverse 1/rest.
+var gauss = func() (rule struct{ points, weights, rest, inverse lanes }) {
 	for i, half := range [4][2]float64{
 		{0.183434642495649804939476142360184, 0.362683783378361982965150449277196},
 		{0.525532409916328985817739049189246, 0.313706645877887287337962201986601},
@@ -61,6 +63,9 @@ var gauss = func() (rule struct{ points, weights lanes }) {
 	} {
 		rule.points[i], rule.points[7-i] = (1-half[0])/2, (1+half[0])/2
 		rule.weights[i], rule.weights[7-i] = half[1]/2, half[1]/2
+	}
+	for k, t := range rule.points {
+		rule.rest[k], rule.inverse[k] = 1-t, 1/(1-t)
 	}
 	return rule
 }()
@@ -76,16 +81,20 @@ type way struct {
 // unasked is of a feature that the path hasn't asked for: it has no part in the product.
 var unasked = way{share: 1, passed: true, factor: ones, less: ones}
 
-func (w *way) follow(share float64, passed bool) (next way) {
-	next.share, next.passed = w.share*share, w.passed && passed
-	for k, t := range gauss.points {
-		factor := next.share * (1 - t)
-		if next.passed {
-			factor += t
+// follow is the way of before, one split further.
+func (w *way) follow(before *way, share float64, passed bool) {
+	w.share, w.passed = before.share*share, before.passed && passed
+	if !w.passed {
+		inverse := 1 / w.share
+		for k := range w.factor {
+			w.factor[k], w.less[k] = w.share*gauss.rest[k], inverse*gauss.inverse[k]
 		}
-		next.factor[k], next.less[k] = factor, 1/factor
+		return
 	}
-	return next
+	for k, t := range gauss.points {
+		factor := t + w.share*gauss.rest[k]
+		w.factor[k], w.less[k] = factor, 1/factor
+	}
 }
 
 // given is what the feature's being known changes: o - z.
@@ -102,40 +111,48 @@ type explainer struct {
 	row           table
 	ways          []way // by feature
 	contributions []float64
+	// levels are what a walk needs at each depth, so that it takes no memory as it goes.
+	levels [MaxDepth + 2]level
 }
 
-// walk adds the contributions of the splits under a node, whose path has the given product, and returns the sum over
-// its leaves of the leaf's product times its value times the rule's weights.
-func (x *explainer) walk(at uint32, product *lanes) (sum lanes) {
-	n := x.m.nodes[at]
+// level is one node on the walk's path: the product of the path that leads to it, the sum over the leaves below it of the
+// leaf's product times its value times the rule's weights, and how the path had asked for its feature.
+type level struct {
+	product, sum lanes
+	before       way
+}
+
+// walk adds the contributions of the splits under a node and leaves the sum over its leaves in its level.
+func (x *explainer) walk(at uint32, depth int) {
+	l, n := &x.levels[depth], x.m.nodes[at]
 	if n.slot() == 0 {
-		for k := range sum {
-			sum[k] = product[k] * float64(n.value()) * gauss.weights[k]
+		value := float64(n.value())
+		for k := range l.sum {
+			l.sum[k] = l.product[k] * value * gauss.weights[k]
 		}
-		return sum
+		return
 	}
 	feature := n.slot()/2 - 1
-	before := x.ways[feature]
+	w := &x.ways[feature]
+	l.before, l.sum = *w, lanes{}
 	left, taken := n.child(), n.next(&x.row)
-	shares := [2]float64{float64(x.m.shares[at]), 1 - float64(x.m.shares[at])}
-	for side, share := range shares {
-		child := left + uint32(side)
-		after := before.follow(share, child == taken)
-		var below lanes
-		for k := range below {
-			below[k] = product[k] * before.less[k] * after.factor[k]
+	share := float64(x.m.shares[at])
+	below := &x.levels[depth+1]
+	for child := range uint32(2) {
+		w.follow(&l.before, share, child+left == taken)
+		for k := range below.product {
+			below.product[k] = l.product[k] * l.before.less[k] * w.factor[k]
 		}
-		x.ways[feature] = after
-		below = x.walk(at+child, &below)
+		x.walk(at+left+child, depth+1)
 		// What the splits above of the same feature counted for these leaves holds no longer: the feature's whole way counts.
 		now, was := 0.0, 0.0
-		for k, s := range below {
-			now += s * after.less[k]
-			was += s * before.less[k]
-			sum[k] += s
+		for k, s := range below.sum {
+			now += s * w.less[k]
+			was += s * l.before.less[k]
+			l.sum[k] += s
 		}
-		x.contributions[feature] += after.given()*now - before.given()*was
+		x.contributions[feature] += w.given()*now - l.before.given()*was
+		share = 1 - share
 	}
-	x.ways[feature] = before
-	return sum
+	*w = l.before
 }

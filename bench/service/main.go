@@ -1,0 +1,283 @@
+// Command service measures what an answer of the service costs beside a bare net/http server that reads the same body
+// and writes an answer of the same size: requests served from the cache, requests that the model decides anew, and four
+// of the first to one of the second. Everything is on: A/B testing, the journal, logs (formatted, and thrown away).
+//
+//	go run ./bench/service [-rounds 5] [-for 2s] [-clients 16]
+//
+// Server and clients share this machine's cores, in one process. What is compared runs interleaved, in one run; quote the
+// ratios. Latencies are of a closed loop: each client sends its next request when it has the answer.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"crisol"
+	"crisol/internal/app"
+	"crisol/internal/diff"
+	"crisol/internal/policy"
+	"crisol/internal/scenario"
+	"crisol/internal/validate"
+	"crisol/internal/wargame"
+)
+
+func main() {
+	app.Referee()
+	o := options{}
+	flag.StringVar(&o.data, "data", ".cache/bench", "data directory")
+	flag.StringVar(&o.scenario, "scenario", "CVE-2020-7598", "scenario whose reference fix is the patch")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each measurement")
+	flag.DurationVar(&o.length, "for", 2*time.Second, "length of each measurement")
+	flag.IntVar(&o.clients, "clients", 16, "clients at once")
+	flag.StringVar(&o.only, "only", "", "measure this alone")
+	flag.StringVar(&o.profile, "profile", "", "write a CPU profile here")
+	flag.Parse()
+	if err := run(context.Background(), o, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "service:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	data, scenario string
+	rounds         int
+	length         time.Duration
+	clients        int
+	only, profile  string
+}
+
+// sure is the model's own work, with a confidence that decides whatever it makes of the patch: so that each miss is one
+// of the model, and not a wargame.
+type sure struct{ validate.Predictor }
+
+func (s sure) Predict(sc *scenario.Scenario, files []diff.Touched) (validate.Opinion, error) {
+	o, err := s.Predictor.Predict(sc, files)
+	o.Prediction.Probability, o.Prediction.Valid = 0.95, true
+	return o, err
+}
+
+func run(ctx context.Context, o options, out io.Writer) error {
+	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
+	data, err := os.MkdirTemp("", "crisol-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(data) }()
+	a, err := app.Open(ctx, app.Config{Data: data, Rule: policy.Threshold, Log: log, Workers: 1})
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	s, err := a.OpenService(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close(ctx) }()
+	a.Flow.Predictor = sure{a.Flow.Predictor}
+	patch, err := reference(ctx, a, o.scenario)
+	if err != nil {
+		return err
+	}
+	service, err := listen(s.Handler())
+	if err != nil {
+		return err
+	}
+	defer service.close()
+	request := requests{scenario: o.scenario, patch: patch}
+	answer, err := post(service.url+path, request.body(0))
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(answer, []byte(`"validation_method":"ml"`)) {
+		return fmt.Errorf("the model doesn't decide: %s", answer)
+	}
+	bare, err := listen(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(answer)
+	}))
+	if err != nil {
+		return err
+	}
+	defer bare.close()
+	if _, err := post(service.url+"/wargaming/ab-testing/enable", nil); err != nil {
+		return err
+	}
+	var n atomic.Int64
+	hit := request.body(0)
+	miss := func() []byte { return request.body(n.Add(1)) }
+	things := []*measured{
+		{name: "bare net/http", url: bare.url + path, body: func(int) []byte { return hit }},
+		{name: "hits", url: service.url + path, body: func(int) []byte { return hit }},
+		{name: "misses", url: service.url + path, body: func(int) []byte { return miss() }},
+		{name: "80 % hits", url: service.url + path, body: func(i int) []byte {
+			if i%5 == 4 {
+				return miss()
+			}
+			return hit
+		}},
+	}
+	if o.profile != "" {
+		file, err := os.Create(o.profile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = file.Close() }()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	for range o.rounds {
+		for _, m := range things {
+			if o.only != "" && m.name != o.only {
+				continue
+			}
+			if err := m.round(o); err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
+		}
+	}
+	_, _ = fmt.Fprintf(out, "POST %s, body of %d bytes, answer of %d, %d clients (median of %d rounds of %s, interleaved)\n", path, len(hit), len(answer), o.clients, o.rounds, o.length)
+	for _, m := range things {
+		if len(m.rates) == 0 || len(things[0].rates) == 0 {
+			continue
+		}
+		_, _ = fmt.Fprintf(out, "  %-14s %8.0f requests/s  %.3f of bare   p50 %8s  p95 %8s  p99 %8s\n", m.name, m.rate(), m.rate()/things[0].rate(), m.quantile(0.5), m.quantile(0.95), m.quantile(0.99))
+	}
+	return nil
+}
+
+const path = "/wargaming/ml-first"
+
+// reference is the scenario's own fix as a diff.
+func reference(ctx context.Context, a *app.App, id string) (string, error) {
+	s, err := scenario.Open(id)
+	if err != nil {
+		return "", err
+	}
+	files, err := a.Arena.Touched(ctx, s, wargame.Candidate{Reference: &s.Target.Reference, LockSide: "reference"})
+	if err != nil {
+		return "", err
+	}
+	before, after := map[string]string{}, map[string]string{}
+	for _, f := range files {
+		if f.Before != nil && f.After != nil && strings.HasSuffix(f.Path, ".js") && !strings.Contains(f.Path, "test") {
+			before[f.Path], after[f.Path] = string(f.Before), string(f.After)
+		}
+	}
+	return diff.Between(before, after).String(), nil
+}
+
+// requests makes bodies that differ in the patch.
+type requests struct{ scenario, patch string }
+
+func (r requests) body(n int64) []byte {
+	patch := r.patch
+	if n > 0 { // a line more in the last hunk would need its numbers changed: another file does not
+		patch += fmt.Sprintf("--- /dev/null\n+++ b/extra.js\n@@ -0,0 +1 @@\n+module.exports = %d\n", n)
+	}
+	text, err := json.Marshal(crisol.Request{APVID: "apv-bench", ScenarioID: r.scenario, PatchID: "p", PatchDiff: patch})
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return text
+}
+
+type server struct {
+	url   string
+	close func()
+}
+
+func listen(h http.Handler) (server, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return server{}, err
+	}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	go func() { _ = s.Serve(l) }()
+	return server{"http://" + l.Addr().String(), func() { _ = s.Close() }}, nil
+}
+
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}}
+
+func post(url string, body []byte) ([]byte, error) {
+	request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", response.StatusCode, answer)
+	}
+	return answer, err
+}
+
+// measured is one kind of request.
+type measured struct {
+	name, url string
+	body      func(i int) []byte
+	rates     []float64
+	took      []time.Duration
+}
+
+// round sends requests for a while.
+func (m *measured) round(o options) error {
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	begun, done := time.Now(), 0
+	for range o.clients {
+		group.Go(func() {
+			var took []time.Duration
+			for i := 0; time.Since(begun) < o.length; i++ {
+				sent := time.Now()
+				_, err := post(m.url, m.body(i))
+				took = append(took, time.Since(sent))
+				if err != nil {
+					mu.Lock()
+					failed = err
+					mu.Unlock()
+					return
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			m.took, done = append(m.took, took...), done+len(took)
+		})
+	}
+	group.Wait()
+	m.rates = append(m.rates, float64(done)/time.Since(begun).Seconds())
+	return failed
+}
+
+func (m *measured) rate() float64 {
+	return slices.Sorted(slices.Values(m.rates))[len(m.rates)/2]
+}
+
+func (m *measured) quantile(q float64) time.Duration {
+	slices.Sort(m.took)
+	return m.took[int(q*float64(len(m.took)-1))].Round(10 * time.Microsecond)
+}
