@@ -47,8 +47,9 @@ bench: deps build ## Measure: two-phase overhead, each runtime's cost, trials a 
 	go run ./bench/features
 
 SHARD ?=
-scenarios: deps build ## Self-test the whole library, or SHARD=K/N of it; what was interrupted goes on
+scenarios: deps build ## Self-test the whole library, or SHARD=K/N of it; what was interrupted goes on; and all snippets
 	$(BIN)/crisol scenario test --all --resume --report $(CACHE)/self-test $(if $(SHARD),--shard $(SHARD))
+	CRISOL_SNIPPETS=all go test -timeout 30m ./internal/snippet
 
 cover: tools ## Coverage of the Go code, through the tests and the binary that they run
 	@scripts/cover
