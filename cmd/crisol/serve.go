@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,10 +20,14 @@ type serviceFlags struct {
 	alpha  float64
 }
 
+// minLease is the shortest lease: below it a worker that is merely busy would lose its trials.
+const minLease = time.Second
+
 func (f *serviceFlags) add(cmd *cobra.Command, g *global) {
 	flags := cmd.Flags()
 	flags.StringVar(&g.config.Database, "database", "", "URL of a PostgreSQL that the service and its workers share (default $DATABASE_URL; without one, SQLite below the data directory)")
 	flags.StringVar(&g.config.Redis, "redis", "", "URL of a Redis that instances share their cache by (default $REDIS_URL; without one, the cache is in memory)")
+	flags.DurationVar(&g.config.Lease, "lease", 30*time.Second, "how long a worker may be silent before others take over its trials; the clocks of all machines must agree better than that")
 	flags.StringVar(&f.policy, "policy", string(policy.Certified), "when a model decides: certified (its side has a certificate) or threshold (its confidence is 0.8 or more)")
 	flags.Float64Var(&f.alpha, "alpha", 0.05, "risk that certificates earned in service must stay below")
 }
@@ -37,6 +42,9 @@ func (f *serviceFlags) open(cmd *cobra.Command, g *global) (*app.App, error) {
 		return nil, crisol.WithHint(crisol.Errorf(crisol.KindInput, "--alpha %g can't be had", f.alpha), "0.02 and 0.05 are usual")
 	}
 	c := &g.config
+	if c.Lease < minLease {
+		return nil, crisol.WithHint(crisol.Errorf(crisol.KindInput, "--lease %s is too short", c.Lease), "%s is the least, and 30s is usual", minLease)
+	}
 	c.Rule, c.Alpha, c.Log = rule, f.alpha, newLogger(cmd.ErrOrStderr())
 	c.Database, c.Redis = cmp.Or(c.Database, os.Getenv("DATABASE_URL")), cmp.Or(c.Redis, os.Getenv("REDIS_URL"))
 	return g.open(cmd)
@@ -67,6 +75,7 @@ The service listens on loopback only: it has no authentication yet, and refuses 
 		},
 	}
 	cmd.Flags().StringVar(&addr, "addr", app.DefaultAddr, "address to listen on")
+	cmd.Flags().BoolVar(&g.config.NoTrials, "no-trials", false, "leave the trials to crisol worker processes that share --database")
 	f.add(cmd, g)
 	return cmd
 }

@@ -116,7 +116,7 @@ func (s *server) mlFirst(ctx context.Context, in *struct{ Body ValidateRequest }
 	if err != nil {
 		return nil, err
 	}
-	ask := jobs.Ask{Request: request, Mode: store.ModeMLFirst, Webhook: in.Body.Webhook}
+	ask := jobs.Ask{Request: request, Mode: store.ModeMLFirst, Webhook: in.Body.Webhook, Client: noteOf(ctx).client}
 	q, _ := ctx.Value(questionKey{}).(question)
 	if !q.ok || q.item.Scope != request.APVID || ask.Webhook != "" {
 		out, _, err := s.decide(ctx, ask, wait)

@@ -218,7 +218,7 @@ func (s *server) validate(ctx context.Context, in *struct{ Body ValidateRequest 
 	if err != nil {
 		return nil, err
 	}
-	sub, err := s.Queue.Submit(ctx, jobs.Ask{Request: request, Mode: store.ModeValidate, Webhook: in.Body.Webhook})
+	sub, err := s.Queue.Submit(ctx, jobs.Ask{Request: request, Mode: store.ModeValidate, Webhook: in.Body.Webhook, Client: noteOf(ctx).client})
 	if err != nil {
 		return nil, s.asError(ctx, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -18,6 +19,7 @@ import (
 type note struct {
 	requestID    string
 	validationID string
+	client       string // who asks: the address it asks from
 }
 
 type noteKey struct{}
@@ -36,7 +38,7 @@ var goodRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 // turns a panic into a 500.
 func (s *server) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begun, n := time.Now(), &note{requestID: r.Header.Get("X-Request-Id")}
+		begun, n := time.Now(), &note{requestID: r.Header.Get("X-Request-Id"), client: clientOf(r)}
 		if !goodRequestID.MatchString(n.requestID) {
 			n.requestID = rand.Text()
 		}
@@ -55,6 +57,15 @@ func (s *server) watch(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(answer, r)
 	})
+}
+
+// clientOf tells clients apart by the address that they ask from.
+func clientOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 func (s *server) log(r *http.Request, n *note, a *answer, took time.Duration) {

@@ -42,7 +42,11 @@ type Config struct {
 	Database string
 	// Redis is the URL of the Redis that instances share their cache by; "" keeps it in memory.
 	Redis string
-	Log   *slog.Logger // nil discards
+	// Lease is how long a worker that shares a PostgreSQL may be silent before others take over its trials; 0 is 30 s.
+	Lease time.Duration
+	// NoTrials leaves the trials of a service to workers.
+	NoTrials bool
+	Log      *slog.Logger // nil discards
 	// Progress, when set, hears what the preparation of a target is doing.
 	Progress func(string)
 }

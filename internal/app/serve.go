@@ -59,6 +59,10 @@ func (a *App) Serve(ctx context.Context, addr string) (err error) {
 			a.Log.Warn("close the listener", "error", err)
 		}
 	}()
+	if a.NoTrials && a.Database == "" {
+		return crisol.WithHint(crisol.Errorf(crisol.KindInput, "a service without trials leaves them to workers that share a PostgreSQL, and none is named"),
+			"set --database or DATABASE_URL, or let this process run the trials")
+	}
 	s, err := a.OpenService(ctx)
 	if err != nil {
 		return err
@@ -166,7 +170,10 @@ func (s *Service) openStore(ctx context.Context) (func(jobs.Config) (*jobs.Queue
 		return nil, err
 	}
 	s.keep(st)
-	return func(c jobs.Config) (*jobs.Queue, error) { return jobs.New(riverpgxv5.New(st.Pool()), c) }, nil
+	return func(c jobs.Config) (*jobs.Queue, error) {
+		c.Alone = st.Alone
+		return jobs.New(riverpgxv5.New(st.Pool()), c)
+	}, nil
 }
 
 func (s *Service) keep(st store.Store) {
@@ -178,7 +185,7 @@ func (s *Service) jobs() jobs.Config {
 	a := s.app
 	return jobs.Config{
 		Store: s.Store, Audits: s.Store.ABTests(), Validator: validator{a, s.Auditor, s.Store.Counters()},
-		Workers: a.Workers, Logger: a.Log, Timeout: a.timeout() + time.Minute,
+		Workers: a.Workers, Logger: a.Log, Timeout: a.timeout() + time.Minute, Lease: a.Lease, NoTrials: a.NoTrials,
 	}
 }
 

@@ -6,6 +6,11 @@
 // without an answer ends as inconclusive. When the service stops, or dies, unfinished trials stay queued and are run
 // again at the next start. The package knows nothing of patches, sandboxes or HTTP, nor which database there is.
 //
+// Any number of processes may work on one queue. A worker holds a validation by a lease, which it prolongs while it lives;
+// every process looks for leases that ran out and queues anew what they were about, and likewise River's jobs that a dead
+// worker had taken (River itself leaves jobs without a timeout alone). Who waits for a verdict hears of it by LISTEN and
+// NOTIFY, and looks every two seconds besides. Turns go round between clients, by weight (see fair).
+//
 // Wiring, as app does it:
 //
 //	st, err := sqlite.Open(ctx, path, logger)
@@ -24,7 +29,6 @@ import (
 	"log/slog"
 	"maps"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -69,7 +73,10 @@ type Store interface {
 	Release(ctx context.Context, id string, fence int64) error
 	Finish(ctx context.Context, e store.Ending) error
 	Recover(ctx context.Context) (int, error)
-	Unfinished(ctx context.Context, after string, limit int) ([]string, error)
+	Extend(ctx context.Context, id string, fence int64, until time.Time) error
+	Expired(ctx context.Context, now time.Time, limit int) ([]string, error)
+	Loads(ctx context.Context) (map[string]int, error)
+	List(ctx context.Context, f store.Filter) ([]store.Row, error)
 	Get(ctx context.Context, id string) (store.Record, error)
 	State(ctx context.Context, id string) (store.State, error)
 }
@@ -90,11 +97,20 @@ type Config struct {
 	// Attempts is how often a trial is started before it is given up, be it that infrastructure failed or that the
 	// process died; 0 means 5.
 	Attempts int
-	// Backoff is the pause after the n-th attempt (from 1); nil means 1 s, 4 s, 16 s, 64 s, ... up to 5 minutes.
+	// Backoff is how long after its start the n-th attempt (from 1) is followed by the next at the earliest; nil means 1 s,
+	// 4 s, 16 s, 64 s, ... up to 5 minutes.
 	Backoff func(n int) time.Duration
 	// Sole says that no other process works on this store (the embedded default). Then all that is unfinished at the
 	// start belonged to a dead process, and is made available at once.
 	Sole bool
+	// Lease is how long a worker may be silent before others take over what it holds; 0 means 30 s. A Sole queue needs none.
+	Lease time.Duration
+	// Weight says how large a client's share of the turns is; nil gives all the same.
+	Weight func(client string) float64
+	// NoTrials takes requests in and leaves the trials to other processes.
+	NoTrials bool
+	// Alone, when set, runs the migration of River's tables while no other process does.
+	Alone func(ctx context.Context, do func(context.Context) error) error
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -104,6 +120,10 @@ func (c Config) withDefaults() Config {
 	c.Bound = cmp.Or(c.Bound, 256)
 	c.Timeout = cmp.Or(c.Timeout, 15*time.Minute)
 	c.Attempts = cmp.Or(c.Attempts, 5)
+	c.Lease = cmp.Or(c.Lease, 30*time.Second)
+	if c.Alone == nil {
+		c.Alone = func(ctx context.Context, do func(context.Context) error) error { return do(ctx) }
+	}
 	if c.Backoff == nil {
 		c.Backoff = backoff
 	}
@@ -123,8 +143,10 @@ const commitFor = 15 * time.Second
 // Queue accepts requests and works on them between Start and Stop.
 type Queue struct {
 	Config
-	engine engine
-	name   string // of this process, as leases show it
+	engine  engine
+	name    string        // of this process, as leases show it
+	picking chan struct{} // holds one token while a turn is given; it guards fair
+	fair    fair
 
 	life    sync.Mutex // guards what follows: Start and Stop come one after the other
 	started bool
@@ -133,8 +155,8 @@ type Queue struct {
 
 	mu       sync.Mutex // guards what follows
 	open     bool
-	unqueued map[string]bool // accepted, but River could not take them yet
-	running  map[string]context.CancelCauseFunc
+	unqueued map[string]int // accepted with their priorities, but River could not take them yet
+	running  map[string]*held
 	waiting  map[string]map[chan struct{}]bool
 }
 
@@ -143,8 +165,10 @@ func New[TTx any](driver riverdriver.Driver[TTx], c Config) (*Queue, error) {
 	q := &Queue{
 		Config:   c.withDefaults(),
 		name:     uuid.NewString(),
-		unqueued: map[string]bool{},
-		running:  map[string]context.CancelCauseFunc{},
+		picking:  make(chan struct{}, 1),
+		fair:     fair{weight: c.Weight},
+		unqueued: map[string]int{},
+		running:  map[string]*held{},
 		waiting:  map[string]map[chan struct{}]bool{},
 	}
 	if _, ok := c.Validator.(Auditor); c.Audits != nil && !ok {
@@ -163,7 +187,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	if q.started {
 		return nil
 	}
-	if err := q.engine.Migrate(ctx); err != nil {
+	if err := q.Alone(ctx, q.engine.Migrate); err != nil {
 		return infrastructure("prepare job queue", err)
 	}
 	if err := q.takeUp(ctx); err != nil {
@@ -178,6 +202,8 @@ func (q *Queue) Start(ctx context.Context) error {
 	var background context.Context
 	background, q.end = context.WithCancel(context.WithoutCancel(ctx))
 	q.done.Go(func() { q.enqueueLater(background) })
+	q.done.Go(func() { q.keepLeases(background) })
+	q.done.Go(func() { q.listen(background) })
 	q.started = true
 	q.setOpen(true)
 	return nil
@@ -198,17 +224,20 @@ func (q *Queue) takeUp(ctx context.Context) error {
 			q.Logger.WarnContext(ctx, "trials were interrupted by the end of the last process and start again", "count", interrupted)
 		}
 	}
-	for after := ""; ; {
-		ids, err := q.Store.Unfinished(ctx, after, 500)
-		if err != nil || len(ids) == 0 {
+	return q.requeue(ctx)
+}
+
+// requeue queues every validation that waits; those that are queued stay so.
+func (q *Queue) requeue(ctx context.Context) error {
+	for before := ""; ; {
+		rows, err := q.Store.List(ctx, store.Filter{State: store.Queued, Before: before, Limit: 500})
+		if err != nil || len(rows) == 0 {
 			return err
 		}
-		for _, id := range ids {
-			if err := q.engine.Enqueue(ctx, id); err != nil {
-				return infrastructure("enqueue validation "+id, err)
-			}
+		if err := q.engine.Enqueue(ctx, rows...); err != nil {
+			return infrastructure("enqueue validations", err)
 		}
-		after = ids[len(ids)-1]
+		before = rows[len(rows)-1].ID
 	}
 }
 
@@ -221,9 +250,10 @@ func (q *Queue) Stop(ctx context.Context) error {
 		return nil
 	}
 	q.setOpen(false)
+	err := q.engine.Stop(ctx) // leases are kept until the last trial has ended
 	q.end()
 	q.done.Wait()
-	if err := q.engine.Stop(ctx); err != nil {
+	if err != nil {
 		return infrastructure("stop job queue", err)
 	}
 	q.started = false
@@ -260,6 +290,9 @@ func (q *Queue) Submit(ctx context.Context, a Ask) (store.Submission, error) {
 		ID: id.String(), CreatedAt: q.Now().UTC().Truncate(time.Microsecond), Accepted: accepted,
 		Mode: cmp.Or(a.Mode, store.ModeValidate), Client: a.Client, Priority: a.Priority, Webhook: a.Webhook,
 	}
+	if err := q.admit(ctx, a.Client); err != nil {
+		return store.Submission{}, err
+	}
 	// The client may go while the row is on its way to the disk; half a commit would leave it guessing.
 	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitFor)
 	defer cancel()
@@ -270,13 +303,35 @@ func (q *Queue) Submit(ctx context.Context, a Ask) (store.Submission, error) {
 		return store.Submission{}, err
 	}
 	q.Logger.InfoContext(ctx, "validation accepted", "validation_id", s.ID, "scenario_id", s.ScenarioID, "patch_digest", s.PatchDigest)
-	if err := q.engine.Enqueue(commit, s.ID); err != nil {
-		q.Logger.WarnContext(ctx, "validation is kept but could not be queued yet", "validation_id", s.ID, "error", err)
-		q.mu.Lock()
-		q.unqueued[s.ID] = true
-		q.mu.Unlock()
-	}
+	q.enqueue(commit, s.ID, s.Priority)
 	return s, nil
+}
+
+// admit refuses a client that holds all of the queue that any one client may.
+func (q *Queue) admit(ctx context.Context, client string) error {
+	if client == "" {
+		return nil
+	}
+	loads, err := q.Store.Loads(ctx)
+	if err != nil || admits(client, loads[client], q.Bound) {
+		return err
+	}
+	return crisol.WithHint(crisol.Errorf(crisol.KindInfrastructure, "%d validations of this client are waiting: %w", loads[client], store.ErrFull),
+		"the rest of the queue is kept for others; try again later")
+}
+
+// enqueue tells River of a validation, or remembers to do so.
+func (q *Queue) enqueue(ctx context.Context, id string, priority int) {
+	within, cancel := context.WithTimeout(ctx, commitFor)
+	defer cancel()
+	err := q.engine.Enqueue(within, store.Row{ID: id, Priority: priority})
+	if err == nil {
+		return
+	}
+	q.Logger.WarnContext(ctx, "validation is kept but could not be queued yet", "validation_id", id, "error", err)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.unqueued[id] = priority
 }
 
 // enqueueEvery is the pause before River is asked again to take what it could not.
@@ -292,17 +347,17 @@ func (q *Queue) enqueueLater(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-sweep.C:
-			if err := q.sweep(ctx); err != nil {
-				q.Logger.WarnContext(ctx, "A/B tests that wait could not be queued", "error", err)
+			if err := errors.Join(q.requeue(ctx), q.sweep(ctx)); err != nil && ctx.Err() == nil {
+				q.Logger.WarnContext(ctx, "what waits could not be queued", "error", err)
 			}
 			continue
 		case <-tick.C:
 		}
 		q.mu.Lock()
-		ids := slices.Collect(maps.Keys(q.unqueued))
+		waiting := maps.Clone(q.unqueued)
 		q.mu.Unlock()
-		for _, id := range ids {
-			if err := q.engine.Enqueue(ctx, id); err != nil {
+		for id, priority := range waiting {
+			if err := q.engine.Enqueue(ctx, store.Row{ID: id, Priority: priority}); err != nil {
 				break
 			}
 			q.Logger.InfoContext(ctx, "validation queued", "validation_id", id)

@@ -19,7 +19,8 @@ type next int
 const (
 	never  next = iota // it has its verdict, or is gone
 	again              // after a pause
-	atOnce             // when somebody works again: this process is stopping
+	atOnce             // when somebody works again: this process is stopping, or another's turn came first
+	later              // after a time that is known
 )
 
 // errCancelled ends the context of a trial that Cancel ended.
@@ -30,25 +31,15 @@ var errCancelled = errors.New("cancelled")
 const finishFor = 5 * time.Minute
 
 // work makes one attempt at a validation.
-func (q *Queue) work(ctx context.Context, id string) (next, error) {
-	now := q.Now()
-	// Longer than any trial and the time in which its verdict is written.
-	attempt, err := q.Store.Begin(ctx, id, store.Lease{Worker: q.name, At: now, Until: now.Add(q.Timeout + finishFor + time.Minute)})
-	switch {
-	case errors.Is(err, store.ErrFinished), errors.Is(err, store.ErrNotFound):
-		q.tell(id)
-		return never, nil
-	case errors.Is(err, store.ErrLeased):
-		return again, err // whoever is at it ends it, or its lease runs out
-	case err != nil && ctx.Err() != nil:
-		return atOnce, nil //nolint:nilerr // it was the stop
-	case err != nil:
-		q.Logger.ErrorContext(ctx, "validation could not begin", "validation_id", id, "error", err)
-		return again, err
-	}
+func (q *Queue) work(ctx context.Context, attempt store.Attempt) (next, error) {
 	v, err := q.try(ctx, attempt)
 	if ctx.Err() != nil && (err != nil || v.Verdict == crisol.Inconclusive) {
 		return q.handBack(ctx, attempt) // the stop may be all that was wrong
+	}
+	if errors.Is(err, errOver) {
+		q.Logger.InfoContext(ctx, "trial ended, since its verdict came from elsewhere or its lease was lost", "validation_id", attempt.ID)
+		q.tell(attempt.ID)
+		return never, nil
 	}
 	if crisol.KindOf(err) == crisol.KindInfrastructure && attempt.Number < q.Attempts {
 		return q.retry(ctx, attempt, err)
@@ -67,13 +58,9 @@ func (q *Queue) try(ctx context.Context, a store.Attempt) (v Outcome, err error)
 	within, stop := context.WithTimeoutCause(ctx, q.Timeout, errTimeout)
 	defer stop()
 	within, cancel := context.WithCancelCause(within)
-	q.mu.Lock()
-	q.running[a.ID] = cancel
-	q.mu.Unlock()
+	q.onInterrupt(a.ID, cancel)
 	defer func() {
-		q.mu.Lock()
-		delete(q.running, a.ID)
-		q.mu.Unlock()
+		q.onInterrupt(a.ID, nil)
 		cancel(nil)
 		if fault := recover(); fault != nil {
 			q.Logger.ErrorContext(ctx, "trial panicked", "validation_id", a.ID, "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
@@ -82,7 +69,7 @@ func (q *Queue) try(ctx context.Context, a store.Attempt) (v Outcome, err error)
 	}()
 	q.Logger.InfoContext(ctx, "trial begins", "validation_id", a.ID, "attempt", a.Number)
 	v, err = q.Validator.Run(within, a.Submission)
-	if cause := context.Cause(within); err != nil && ctx.Err() == nil && (errors.Is(cause, errTimeout) || errors.Is(cause, errCancelled)) {
+	if cause := context.Cause(within); err != nil && ctx.Err() == nil && (errors.Is(cause, errTimeout) || errors.Is(cause, errCancelled) || errors.Is(cause, errOver)) {
 		return v, cause
 	}
 	if err == nil {
@@ -196,7 +183,7 @@ func (q *Queue) finish(ctx context.Context, a store.Attempt, v Outcome) (next, e
 		switch {
 		case err == nil:
 			q.Logger.InfoContext(ctx, "validation finished", "validation_id", a.ID, "verdict", v.Verdict, "attempt", a.Number)
-			q.tell(a.ID)
+			q.announce(ctx, a.ID)
 			return never, nil
 		case errors.Is(err, store.ErrFinished), errors.Is(err, store.ErrNotFound):
 			q.tell(a.ID)
@@ -217,8 +204,8 @@ func (q *Queue) finish(ctx context.Context, a store.Attempt, v Outcome) (next, e
 	}
 }
 
-// Cancel ends an unfinished validation as inconclusive, its trial too if it runs in this process. ErrFinished tells
-// that its verdict came first.
+// Cancel ends an unfinished validation as inconclusive, and its trial in whatever process it runs. ErrFinished tells that
+// its verdict came first.
 func (q *Queue) Cancel(ctx context.Context, id string) error {
 	record, err := q.Store.Get(ctx, id)
 	if err != nil {
@@ -235,17 +222,12 @@ func (q *Queue) Cancel(ctx context.Context, id string) error {
 	if err := q.Store.Finish(ctx, ending); err != nil {
 		return err
 	}
-	q.mu.Lock()
-	cancel := q.running[id]
-	q.mu.Unlock()
-	if cancel != nil {
-		cancel(errCancelled)
-	}
-	q.tell(id)
+	q.interrupt(id, errCancelled)
+	q.announce(ctx, id)
 	return nil
 }
 
-// lookEvery is how often Wait looks into the store, for a verdict that another process wrote.
+// lookEvery is how often Wait looks into the store, for a verdict that another process wrote and whose message was lost.
 const lookEvery = 2 * time.Second
 
 // Wait returns nil once the validation is finished, or ctx's error, or ErrNotFound.

@@ -81,15 +81,15 @@ func Open(ctx context.Context, connection string, logger *slog.Logger) (*Store, 
 		Fault: s.fault, Lock: advisory, Again: again, Rows: 64,
 		Snapshot: sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	})
-	if err := s.alone(ctx, s.migrate); err != nil {
+	if err := s.Alone(ctx, s.migrate); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// alone runs do while no other process runs its own. The lock is held by a connection beside the pool's, which may have
-// a single one, and goes with it.
-func (s *Store) alone(ctx context.Context, do func(context.Context) error) (err error) {
+// Alone runs do while no other process that shares the database runs its own: what changes tables is done by one at a
+// time. The lock is held by a connection beside the pool's, which may have a single one, and goes with it.
+func (s *Store) Alone(ctx context.Context, do func(context.Context) error) (err error) {
 	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
 		return s.fault("open", err)

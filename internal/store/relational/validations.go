@@ -304,6 +304,9 @@ func unfinished(ctx context.Context, q *queries.Queries, id string) error {
 func (s *Store) List(ctx context.Context, f store.Filter) ([]store.Row, error) {
 	var c conditions
 	c.add("state = ", f.State != "", string(f.State))
+	if f.State == store.Queued || f.State == store.Running { // else SQLite would not see that the index on the unfinished serves
+		c.all = append(c.all, "state <> 'finished'")
+	}
 	c.add("verdict = ", f.Verdict != "", string(f.Verdict))
 	c.add("apv_id = ", f.APVID != "", text(f.APVID))
 	c.add("cve_id = ", f.CVEID != "", text(f.CVEID))
