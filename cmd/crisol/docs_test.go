@@ -54,7 +54,7 @@ func TestDocumentedCommands(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
 	var s *service
-	for _, document := range []string{"README.md", "docs/scenarios.md"} {
+	for _, document := range []string{"README.md", "docs/scenarios.md", "docs/service.md"} {
 		dir := t.TempDir()
 		fixtures(t, dir)
 		list := steps(t, document)
@@ -71,6 +71,8 @@ func TestDocumentedCommands(t *testing.T) {
 				continue
 			case strings.HasPrefix(command, "make "):
 				isTarget(t, strings.Fields(command)[1])
+				continue
+			case command == "crisol serve" && s != nil: // it runs already
 				continue
 			case command == "crisol serve":
 				s = serve(t, data, freeAddr(t))
