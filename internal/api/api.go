@@ -58,6 +58,7 @@ type Deps struct {
 	Auditor Auditor
 	Models  Models
 	Cache   Cache
+	Stream  Stream
 	// Epoch changes whenever the same request may be answered otherwise: with the model, its trust, the scenarios.
 	Epoch func() string
 	Now   func() time.Time
@@ -99,6 +100,7 @@ func New(d Deps) http.Handler {
 	s.addValidations()
 	s.addMLFirst()
 	s.addModel()
+	s.addEvents()
 	s.addScenarios()
 	s.addHealth()
 	s.addDocs()

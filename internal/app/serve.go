@@ -26,6 +26,7 @@ import (
 	"crisol/internal/store"
 	"crisol/internal/store/postgres"
 	"crisol/internal/store/sqlite"
+	"crisol/internal/stream"
 )
 
 // DefaultAddr is where the service listens.
@@ -42,6 +43,7 @@ type Service struct {
 	Queue   *jobs.Queue
 	spool   *spool.Spool
 	cache   *cache.Cache
+	stream  *stream.Hub
 	oracle  *oracle
 	index   *scenario.Index
 	closers []func(context.Context) error // the last is called first
@@ -179,6 +181,8 @@ func (s *Service) openStore(ctx context.Context) (func(jobs.Config) (*jobs.Queue
 func (s *Service) keep(st store.Store) {
 	s.Store = st
 	s.onClose(func(context.Context) error { return st.(io.Closer).Close() })
+	s.stream = stream.New(stream.Config{Events: st.Events(), Logger: s.app.Log})
+	s.onClose(func(context.Context) error { s.stream.Close(); return nil })
 }
 
 func (s *Service) jobs() jobs.Config {
@@ -192,6 +196,7 @@ func (s *Service) jobs() jobs.Config {
 // recorded queues what follows from the answers that the journal has just brought into the database: comparisons, and
 // messages to webhooks.
 func (s *Service) recorded(entries []store.Entry) {
+	s.stream.Notify()
 	for _, e := range entries {
 		if e.ABTest != nil && e.ABTest.State == store.Pending {
 			s.Queue.Audit(context.Background(), e.ABTest.ID)
@@ -244,7 +249,7 @@ func (s *Service) deps() api.Deps {
 	return api.Deps{
 		Queue: s.Queue, History: history{s.Store, s.spool}, Library: library{s.index}, Version: Version, Logger: a.Log,
 		Desk:    &desk.Desk{Flow: a.Flow, Queue: s.Queue, Journal: s.spool, Auditor: s.Auditor, Logger: a.Log, Now: time.Now},
-		Auditor: s.Auditor, Models: registry{s.oracle, s.Auditor}, Cache: s.cache, Epoch: e.String,
+		Auditor: s.Auditor, Models: registry{s.oracle, s.Auditor}, Cache: s.cache, Stream: s.stream, Epoch: e.String,
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"crisol/internal/scenario"
 	"crisol/internal/store"
 	"crisol/internal/store/sqlite"
+	"crisol/internal/stream"
 )
 
 // Flow is a validator whose trials do what a test says.
@@ -120,6 +121,7 @@ type Service struct {
 	Store *sqlite.Store
 	Queue *jobs.Queue
 	http  *api.Server
+	hub   *stream.Hub
 }
 
 // Config changes how a service is started.
@@ -152,7 +154,8 @@ func Run(ctx context.Context, v jobs.Validator, c Config) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	deps := api.Deps{Queue: queue, History: st, Library: Library{}, Version: "1.2.3-test", Logger: logger}
+	hub := stream.New(stream.Config{Events: st.Events(), Poll: 10 * time.Millisecond, Logger: logger})
+	deps := api.Deps{Queue: queue, History: st, Library: Library{}, Stream: hub, Version: "1.2.3-test", Logger: logger}
 	if c.API != nil {
 		c.API(&deps)
 	}
@@ -160,7 +163,7 @@ func Run(ctx context.Context, v jobs.Validator, c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{Store: st, Queue: queue, http: api.NewServer(listener, api.New(deps), logger)}
+	s := &Service{Store: st, Queue: queue, hub: hub, http: api.NewServer(listener, api.New(deps), logger)}
 	if err := s.http.Start(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop(ctx))
 	}
@@ -170,7 +173,9 @@ func Run(ctx context.Context, v jobs.Validator, c Config) (*Service, error) {
 
 // Stop ends the service as app does: the door first, then the trials, then the database. It may be called twice.
 func (s *Service) Stop(ctx context.Context) error {
-	return errors.Join(s.http.Stop(ctx), s.Queue.Stop(ctx), s.Store.Close())
+	err := s.http.Stop(ctx)
+	s.hub.Close()
+	return errors.Join(err, s.Queue.Stop(ctx), s.Store.Close())
 }
 
 // migrated is an empty database with its schema: making one takes longer than most tests.
