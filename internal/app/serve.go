@@ -80,7 +80,7 @@ func (a *App) Work(ctx context.Context) (err error) {
 		return crisol.WithHint(crisol.Errorf(crisol.KindInput, "a worker shares a PostgreSQL with the service, and none is named"),
 			"set --database or DATABASE_URL; without one, crisol serve runs the trials itself")
 	}
-	s, err := a.OpenService(ctx)
+	s, err := a.openService(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,11 @@ func (a *App) Work(ctx context.Context) (err error) {
 }
 
 // OpenService opens all that the service stands on and starts what works in the background.
-func (a *App) OpenService(ctx context.Context) (_ *Service, err error) {
+func (a *App) OpenService(ctx context.Context) (*Service, error) { return a.openService(ctx, true) }
+
+// openService opens a service, or what a worker needs of it: one that answers nobody has no journal of answers, and may
+// share its data directory with one that does.
+func (a *App) openService(ctx context.Context, answers bool) (_ *Service, err error) {
 	s := &Service{app: a}
 	defer func() {
 		if err != nil {
@@ -122,6 +126,10 @@ func (a *App) OpenService(ctx context.Context) (_ *Service, err error) {
 		return nil, err
 	}
 	s.onClose(s.Queue.Stop)
+	if !answers {
+		s.background(ctx)
+		return s, nil
+	}
 	if s.spool, err = spool.Open(ctx, filepath.Join(a.Data, "journal"), spool.Options{Recorder: s.Store, Logger: a.Log, Recorded: s.recorded}); err != nil {
 		return nil, err
 	}
