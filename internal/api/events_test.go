@@ -27,7 +27,9 @@ func TestEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = handshake.Body.Close()
+	if handshake.Body != nil {
+		_ = handshake.Body.Close()
+	}
 	defer func() { _ = conn.CloseNow() }()
 	sub, err := s.Queue.Submit(ctx, jobs.Ask{Request: crisol.Request{APVID: "apv-1", PatchDiff: "x"}})
 	if err != nil {

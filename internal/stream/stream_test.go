@@ -416,7 +416,9 @@ func dial(t *testing.T, server *httptest.Server, header http.Header) (*websocket
 	if response == nil {
 		t.Fatal(err)
 	}
-	_ = response.Body.Close()
+	if response.Body != nil {
+		_ = response.Body.Close()
+	}
 	if err == nil {
 		t.Cleanup(func() { _ = conn.CloseNow() })
 	}
