@@ -63,7 +63,7 @@ var rooms = map[string][]string{
 	"crisol/internal/stream":                   {"crisol", "crisol/internal/store"},
 	"crisol/internal/store/storetest":          {"crisol", "crisol/internal/store"},
 	"crisol/internal/jobs":                     {"crisol", "crisol/internal/store"},
-	"crisol/internal/api":                      {"crisol", "crisol/internal/audit", "crisol/internal/cache", "crisol/internal/experiment", "crisol/internal/jobs", "crisol/internal/scenario", "crisol/internal/store", "crisol/internal/stream"},
+	"crisol/internal/api":                      {"crisol", "crisol/internal/audit", "crisol/internal/cache", "crisol/internal/experiment", "crisol/internal/jobs", "crisol/internal/ratelimit", "crisol/internal/scenario", "crisol/internal/store", "crisol/internal/stream"},
 	"crisol/internal/api/apitest":              {"crisol", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite", "crisol/internal/stream"},
 	"crisol/internal/policy":                   {"crisol"},
 	"crisol/internal/ratelimit":                {},

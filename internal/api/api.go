@@ -16,6 +16,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,6 +24,7 @@ import (
 
 	"crisol"
 	"crisol/internal/jobs"
+	"crisol/internal/ratelimit"
 	"crisol/internal/scenario"
 	"crisol/internal/store"
 )
@@ -62,6 +64,10 @@ type Deps struct {
 	// Epoch changes whenever the same request may be answered otherwise: with the model, its trust, the scenarios.
 	Epoch func() string
 	Now   func() time.Time
+	// Limiter holds clients to Limits; nil holds nobody. Proxies are those whose X-Forwarded-For is believed.
+	Limiter ratelimit.Limiter
+	Limits  Limits
+	Proxies []netip.Prefix
 	// Version is what /health and /openapi.json call this build.
 	Version string
 	Logger  *slog.Logger
@@ -104,7 +110,7 @@ func New(d Deps) http.Handler {
 	s.addScenarios()
 	s.addHealth()
 	s.addDocs()
-	return s.watch(s.guard(s.limit(http.HandlerFunc(s.route))))
+	return s.watch(s.guard(s.rate(s.limit(http.HandlerFunc(s.route)))))
 }
 
 // route is the mux, whose own plain-text answers (404, 405) become problems.
@@ -156,7 +162,7 @@ func (s *server) operation(op huma.Operation, problems ...int) huma.Operation {
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
-	for status, response := range s.problemResponses(append(problems, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusInternalServerError)) {
+	for status, response := range s.problemResponses(append(problems, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError)) {
 		op.Responses[status] = response
 	}
 	op.MaxBodyBytes = -1    // limit has read the body already, within its bounds,

@@ -138,6 +138,7 @@ func (s *server) problemResponses(statuses []int) map[string]*huma.Response {
 		http.StatusRequestEntityTooLarge: "The body is larger than the service takes",
 		http.StatusUnsupportedMediaType:  "The body is not application/json",
 		http.StatusUnprocessableEntity:   "The request is malformed or can't be carried out; errors names each fault",
+		http.StatusTooManyRequests:       "The client asks more often than it may; RateLimit and Retry-After say when to come again",
 		http.StatusInternalServerError:   "A fault of the service",
 		http.StatusServiceUnavailable:    "The queue is full or infrastructure fails; try again after Retry-After",
 	}
@@ -146,7 +147,7 @@ func (s *server) problemResponses(statuses []int) map[string]*huma.Response {
 	slices.Sort(statuses)
 	for _, status := range slices.Compact(statuses) {
 		response := &huma.Response{Description: meaning[status], Content: map[string]*huma.MediaType{problemType: {Schema: schema}}}
-		if status == http.StatusServiceUnavailable {
+		if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 			response.Headers = map[string]*huma.Param{"Retry-After": {
 				Description: "Seconds to wait before the next try", Schema: &huma.Schema{Type: huma.TypeInteger}}}
 		}

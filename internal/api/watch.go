@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -38,7 +37,7 @@ var goodRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 // turns a panic into a 500.
 func (s *server) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begun, n := time.Now(), &note{requestID: r.Header.Get("X-Request-Id"), client: clientOf(r)}
+		begun, n := time.Now(), &note{requestID: r.Header.Get("X-Request-Id"), client: s.client(r)}
 		if !goodRequestID.MatchString(n.requestID) {
 			n.requestID = rand.Text()
 		}
@@ -57,15 +56,6 @@ func (s *server) watch(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(answer, r)
 	})
-}
-
-// clientOf tells clients apart by the address that they ask from.
-func clientOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
 
 func (s *server) log(r *http.Request, n *note, a *answer, took time.Duration) {
