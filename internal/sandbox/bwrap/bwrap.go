@@ -35,7 +35,12 @@ type Runtime struct {
 	host   *stage.Host
 	path   string
 	filter []byte
+	// within bounds how long bwrap takes to come up, and to say how the command ended once it has.
+	within time.Duration
 }
+
+// patience is what a busy machine may need for either.
+const patience = 20 * time.Second
 
 // New finds bubblewrap. It runs nothing: see Check.
 func New(host *stage.Host) (*Runtime, error) {
@@ -48,7 +53,7 @@ func New(host *stage.Host) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Runtime{host: host, path: path, filter: filter}, nil
+	return &Runtime{host: host, path: path, filter: filter, within: patience}, nil
 }
 
 // Name is what --sandbox calls the runtime.
@@ -175,7 +180,7 @@ func content(open *[]*os.File, text string) (*os.File, error) {
 
 // admit learns the sandbox's first process, limits it and lets it go on.
 func (d driver) admit(s *stage.Scene, p *stage.Process, status, block *os.File) error {
-	if err := status.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := status.SetReadDeadline(time.Now().Add(d.within)); err != nil {
 		return err
 	}
 	reader := bufio.NewReader(status)
@@ -244,9 +249,12 @@ func last(s *stage.Scene) []string {
 
 // Exit reads the command's exit status from bwrap. Without one in bwrap's own report, the command never ran: what is
 // on stderr is then bwrap's.
-func (driver) Exit(p *stage.Process, stderr []byte) (int, error) {
+func (d driver) Exit(p *stage.Process, stderr []byte) (int, error) {
 	r := p.Private.(*running)
 	defer r.file.Close()
+	if err := r.file.SetReadDeadline(time.Now().Add(d.within)); err != nil { // that of the start is long over
+		return 0, err
+	}
 	rest, _ := io.ReadAll(r.status)
 	for line := range bytes.Lines(rest) {
 		var status struct {
