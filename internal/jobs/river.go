@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -142,16 +141,7 @@ func working(q *Queue, t taker) (*river.Config, error) {
 }
 
 // Migrate brings River's tables up to date; tables of a newer River are refused.
-func (e *riverEngine[TTx]) Migrate(ctx context.Context) error {
-	_, err := e.migrator.ExistingVersions(ctx)
-	if err == nil {
-		_, err = e.migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
-	}
-	if err != nil && strings.Contains(err.Error(), "not found in migrator bundle") { // River has no value for it
-		return fmt.Errorf("the schema is from a newer crisol: %w", err)
-	}
-	return err
-}
+func (e *riverEngine[TTx]) Migrate(ctx context.Context) error { return migrate(ctx, e.migrator) }
 
 // Reset forgets what a dead process was working on, and that it was the leader of the maintenance, whose lease would
 // else have to run out first. It must be called by the only process, and before Start.

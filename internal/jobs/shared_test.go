@@ -188,7 +188,9 @@ func testLostLease(t *testing.T, database string) {
 	if err != nil || a.Number != 2 {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	<-ended
+	if cause := <-ended; cause == nil {
+		t.Error("the trial ended by itself")
+	}
 	if row, err := slow.store.Get(t.Context(), id); err != nil || row.State != store.Running || row.Worker != "another" {
 		t.Errorf("%+v, %v", row.Row, err)
 	}

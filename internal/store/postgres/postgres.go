@@ -58,6 +58,23 @@ type Store struct {
 // Open connects to the database of a connection string (a URL or key=value pairs, as libpq reads them; a pool's bounds
 // are pool_max_conns and others of pgxpool) and brings its schema up to date.
 func Open(ctx context.Context, connection string, logger *slog.Logger) (*Store, error) {
+	s, err := connect(ctx, connection, logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Alone(ctx, s.migrate); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Look connects to a database whose schema stays as it is: there may be none yet, or a newer one. It is for Schema and for
+// nothing else that needs tables.
+func Look(ctx context.Context, connection string, logger *slog.Logger) (*Store, error) {
+	return connect(ctx, connection, logger)
+}
+
+func connect(ctx context.Context, connection string, logger *slog.Logger) (*Store, error) {
 	config, err := pgxpool.ParseConfig(connection)
 	if err != nil {
 		// The error may quote the string, and with it a password.
@@ -81,10 +98,35 @@ func Open(ctx context.Context, connection string, logger *slog.Logger) (*Store, 
 		Fault: s.fault, Lock: advisory, Again: again, Rows: 64,
 		Snapshot: sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 	})
-	if err := s.Alone(ctx, s.migrate); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
 	return s, nil
+}
+
+// Schema returns the version of the schema that the database has, 0 for none, and the newest that this Crisol knows.
+func (s *Store) Schema(ctx context.Context) (have, newest int64, err error) {
+	provider, err := s.provider()
+	if err != nil {
+		return 0, 0, err
+	}
+	sources := provider.ListSources()
+	newest = sources[len(sources)-1].Version
+	var made bool
+	if err := s.db.QueryRowContext(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL`).Scan(&made); err != nil || !made {
+		return 0, newest, s.fault("read schema version of", err)
+	}
+	have, err = provider.GetDBVersion(ctx)
+	return have, newest, s.fault("read schema version of", err)
+}
+
+func (s *Store) provider() (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("read embedded migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, s.db, files)
+	if err != nil {
+		return nil, fmt.Errorf("read embedded migrations: %w", err)
+	}
+	return provider, nil
 }
 
 // Alone runs do while no other process that shares the database runs its own: what changes tables is done by one at a
@@ -129,13 +171,9 @@ func (s *Store) migrate(ctx context.Context) error {
 	if n, err := strconv.Atoi(version); err != nil || n < oldest {
 		return crisol.Errorf(crisol.KindInfrastructure, "open database %s: the server is PostgreSQL %s; Crisol needs %d or later", s.name, version, oldest/10000)
 	}
-	files, err := fs.Sub(migrations, "migrations")
+	provider, err := s.provider()
 	if err != nil {
-		return fmt.Errorf("read embedded migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, s.db, files)
-	if err != nil {
-		return fmt.Errorf("read embedded migrations: %w", err)
+		return err
 	}
 	have, err := provider.GetDBVersion(ctx)
 	if err != nil {
