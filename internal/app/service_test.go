@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +25,10 @@ import (
 
 func TestMain(m *testing.M) {
 	app.Referee()
+	if config := os.Getenv(hostEnv); config != "" {
+		fmt.Fprintln(os.Stderr, beHost(config))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 
