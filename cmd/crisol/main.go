@@ -108,7 +108,7 @@ Exit codes: 0 fixed, 1 not fixed or broken, 2 bad usage or input, 3 inconclusive
 	flags.IntVar(&g.config.Workers, "workers", 0, "sandboxes that run at once (default: the number of cores)")
 	flags.StringVar(&g.cacheSize, "cache-size", "", "bound on what is kept there to save time, such as 512MiB or none (default $CRISOL_CACHE_SIZE, else 4GiB)")
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log what is done to standard error")
-	root.AddCommand(newValidate(g), newScenario(g), newCorpus(g), newModel(g), newServe(g), newWorker(g), newMigrate(g), newDoctor(g), newVersion())
+	root.AddCommand(newValidate(g), newScenario(g), newCorpus(g), newModel(g), newServe(g), newWorker(g), newToken(g), newMigrate(g), newDoctor(g), newVersion())
 	return root
 }
 

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"crisol"
+	"crisol/internal/api"
 	"crisol/internal/app"
 	"crisol/internal/policy"
 )
@@ -51,7 +53,8 @@ func (f *serviceFlags) open(cmd *cobra.Command, g *global) (*app.App, error) {
 }
 
 func newServe(g *global) *cobra.Command {
-	var addr string
+	d := app.Door{Limits: api.DefaultLimits}
+	var proxies []string
 	var f serviceFlags
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the service: static checks, the model, and wargames where these can't be trusted",
@@ -62,19 +65,43 @@ any number of services and of crisol worker share a PostgreSQL.
 Under --policy certified a model decides only where a certificate covers it; until then it predicts in shadow and wargames
 decide. Under --policy threshold a calibrated confidence of 0.8 decides, and answers say certified: false.
 
-The service listens on loopback only: it has no authentication yet, and refuses any other address.`,
-		Example: "  crisol serve\n  crisol serve --addr 127.0.0.1:9000 --data /var/lib/crisol\n  crisol serve --database postgres://crisol@127.0.0.1/crisol --redis redis://127.0.0.1:6379",
+On loopback everybody on this machine may do everything until there is a token (crisol token create); from then on
+callers must show one. Other addresses than loopback are refused without tokens; give --tls-cert and --tls-key there.`,
+		Example: "  crisol serve\n  crisol serve --addr 127.0.0.1:9000 --data /var/lib/crisol\n  crisol serve --addr 0.0.0.0:8026 --tls-cert cert.pem --tls-key key.pem\n  crisol serve --database postgres://crisol@127.0.0.1/crisol --redis redis://127.0.0.1:6379",
 		Args:    exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, text := range proxies {
+				proxy, err := netip.ParsePrefix(text)
+				if err != nil {
+					return crisol.WithHint(crisol.Errorf(crisol.KindInput, "--trusted-proxy %q: want a network", text), "for example 10.0.0.0/8, or 192.0.2.7/32")
+				}
+				d.Proxies = append(d.Proxies, proxy)
+			}
+			if (d.Certificate == "") != (d.Key == "") {
+				return crisol.Errorf(crisol.KindInput, "--tls-cert and --tls-key go together")
+			}
+			for _, limit := range []int{d.Limits.MLFirst, d.Limits.Validate, d.Limits.Accuracy, d.Limits.Other} {
+				if limit < 0 || limit > 1_000_000 {
+					return crisol.Errorf(crisol.KindInput, "a limit of %d requests a minute: want 0, for none, to 1000000", limit)
+				}
+			}
 			a, err := f.open(cmd, g)
 			if err != nil {
 				return err
 			}
 			defer a.Close()
-			return a.Serve(cmd.Context(), addr)
+			return a.Serve(cmd.Context(), d)
 		},
 	}
-	cmd.Flags().StringVar(&addr, "addr", app.DefaultAddr, "address to listen on")
+	flags := cmd.Flags()
+	flags.StringVar(&d.Addr, "addr", app.DefaultAddr, "address to listen on")
+	flags.StringVar(&d.Certificate, "tls-cert", "", "PEM file of the certificate and its chain; it is read again when it has changed")
+	flags.StringVar(&d.Key, "tls-key", "", "PEM file of the certificate's key")
+	flags.IntVar(&d.Limits.MLFirst, "limit-ml-first", d.Limits.MLFirst, "requests a minute and client to /wargaming/ml-first; 0 for no limit")
+	flags.IntVar(&d.Limits.Validate, "limit-validate", d.Limits.Validate, "the same to /wargaming/validate")
+	flags.IntVar(&d.Limits.Accuracy, "limit-accuracy", d.Limits.Accuracy, "the same to /wargaming/ml/accuracy")
+	flags.IntVar(&d.Limits.Other, "limit-other", d.Limits.Other, "the same to everything else")
+	flags.StringSliceVar(&proxies, "trusted-proxy", nil, "networks of proxies whose X-Forwarded-For is believed")
 	cmd.Flags().BoolVar(&g.config.NoTrials, "no-trials", false, "leave the trials to crisol worker processes that share --database")
 	f.add(cmd, g)
 	return cmd

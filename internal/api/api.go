@@ -64,6 +64,10 @@ type Deps struct {
 	// Epoch changes whenever the same request may be answered otherwise: with the model, its trust, the scenarios.
 	Epoch func() string
 	Now   func() time.Time
+	// Access says who may do what; nil lets everybody do everything.
+	Access Access
+	// Anywhere says that others than this machine reach the service, under names that aren't this machine's loopback.
+	Anywhere bool
 	// Limiter holds clients to Limits; nil holds nobody. Proxies are those whose X-Forwarded-For is believed.
 	Limiter ratelimit.Limiter
 	Limits  Limits
@@ -110,7 +114,7 @@ func New(d Deps) http.Handler {
 	s.addScenarios()
 	s.addHealth()
 	s.addDocs()
-	return s.watch(s.guard(s.rate(s.limit(http.HandlerFunc(s.route)))))
+	return s.watch(s.guard(s.admit(s.rate(s.limit(http.HandlerFunc(s.route))))))
 }
 
 // route is the mux, whose own plain-text answers (404, 405) become problems.
@@ -162,7 +166,7 @@ func (s *server) operation(op huma.Operation, problems ...int) huma.Operation {
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
-	for status, response := range s.problemResponses(append(problems, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError)) {
+	for status, response := range s.problemResponses(append(problems, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError)) {
 		op.Responses[status] = response
 	}
 	op.MaxBodyBytes = -1    // limit has read the body already, within its bounds,

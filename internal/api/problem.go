@@ -133,7 +133,8 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 // problemResponses documents statuses as problems.
 func (s *server) problemResponses(statuses []int) map[string]*huma.Response {
 	meaning := map[int]string{
-		http.StatusForbidden:             "A web page of another origin, or a Host that is not this machine's loopback",
+		http.StatusUnauthorized:          "The service wants a token, and none that is valid is shown",
+		http.StatusForbidden:             "The token lacks a scope; or a web page of another origin, or a Host that is not this machine's loopback",
 		http.StatusNotFound:              "The request names something that does not exist",
 		http.StatusRequestEntityTooLarge: "The body is larger than the service takes",
 		http.StatusUnsupportedMediaType:  "The body is not application/json",

@@ -123,12 +123,25 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	return listener, nil
 }
 
+// ListenAnywhere opens any address. What answers there must know who asks.
+func ListenAnywhere(ctx context.Context, addr string) (net.Listener, error) {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, crisol.WithHint(crisol.Errorf(crisol.KindInput, "listen on %q: %w", addr, err), "want HOST:PORT, for example 0.0.0.0:8026")
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, crisol.WithHint(crisol.Errorf(crisol.KindInfrastructure, "listen on %s: %w", addr, err), "is another crisol running? choose another port with --addr")
+	}
+	return listener, nil
+}
+
 // loopback resolves host to an address of the loopback interface. Every address that it resolves to must be one.
 func loopback(ctx context.Context, host string) (string, error) {
 	refused := func(why string) error {
 		return crisol.WithHint(crisol.Errorf(crisol.KindInput,
 			"listen on %q: %s, and without authentication whoever reaches the service may run trials", host, why),
-			"listen on 127.0.0.1 or [::1]; to use it from elsewhere, forward a port over ssh")
+			"listen on 127.0.0.1 or [::1], or make a token first: crisol token create")
 	}
 	if host == "" {
 		return "", refused("it means every address of this machine")

@@ -361,4 +361,3 @@ func TestKills(t *testing.T) {
 		}
 	}
 }
-

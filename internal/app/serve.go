@@ -9,18 +9,22 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"time"
 
+	"github.com/redis/rueidis"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 
 	"crisol"
+	"crisol/internal/access"
 	"crisol/internal/api"
 	"crisol/internal/audit"
 	"crisol/internal/cache"
 	"crisol/internal/desk"
 	"crisol/internal/jobs"
+	"crisol/internal/ratelimit"
 	"crisol/internal/scenario"
 	"crisol/internal/spool"
 	"crisol/internal/store"
@@ -49,29 +53,89 @@ type Service struct {
 	closers []func(context.Context) error // the last is called first
 }
 
+// Door says where a service listens, and by which certificate.
+type Door struct {
+	Addr string
+	// Certificate and Key are PEM files; both "" speak plain HTTP.
+	Certificate, Key string
+	// Limits are what clients are held to; the zero value holds nobody. Proxies are believed who they speak for.
+	Limits  api.Limits
+	Proxies []netip.Prefix
+}
+
 // Serve runs the service until ctx is done. Trials that are under way then stay accepted and run again at the next start.
-func (a *App) Serve(ctx context.Context, addr string) (err error) {
-	// An address that can't be had is refused before anything is opened, and long before accepted trials go on.
-	listener, err := api.Listen(ctx, addr)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err := listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			a.Log.Warn("close the listener", "error", err)
-		}
-	}()
+func (a *App) Serve(ctx context.Context, d Door) (err error) {
 	if a.NoTrials && a.Database == "" {
 		return crisol.WithHint(crisol.Errorf(crisol.KindInput, "a service without trials leaves them to workers that share a PostgreSQL, and none is named"),
 			"set --database or DATABASE_URL, or let this process run the trials")
 	}
+	// An address that can't be had is refused before anything is opened, and long before accepted trials go on. One that
+	// others reach needs to know first who may come.
+	listener, refusal := api.Listen(ctx, d.Addr)
+	if refusal != nil && (a.Database == "" && !a.tokened() || crisol.KindOf(refusal) == crisol.KindInfrastructure) {
+		return refusal
+	}
+	defer func() {
+		if listener == nil {
+			return
+		}
+		if err := listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			a.Log.Warn("close the listener", "error", err)
+		}
+	}()
 	s, err := a.OpenService(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close(context.WithoutCancel(ctx))) }()
-	a.Log.Info("service starts", "addr", addr, "data", a.Data, "sandbox", a.Sandbox.Name(), "scenarios", len(s.index.All()), "policy", cmp.Or(a.Rule, "certified"))
-	return api.Serve(ctx, listener, s.Handler(), a.Log)
+	deps := s.deps()
+	deps.Limits, deps.Proxies = d.Limits, d.Proxies
+	if d.Limits != (api.Limits{}) {
+		deps.Limiter = s.limiter()
+	}
+	gate := access.NewGate(a.Tokens(s.Store), nil)
+	deps.Access = gate
+	if refusal != nil {
+		closed, err := gate.Closed(ctx)
+		if err != nil {
+			return err
+		}
+		if !closed {
+			return refusal
+		}
+		if listener, err = api.ListenAnywhere(ctx, d.Addr); err != nil {
+			return err
+		}
+		deps.Anywhere = true
+	}
+	if d.Certificate != "" || d.Key != "" {
+		if listener, err = api.Secure(listener, d.Certificate, d.Key, a.Log); err != nil {
+			return err
+		}
+	} else if deps.Anywhere {
+		a.Log.Warn("the service speaks plain HTTP where others can hear it: tokens can be read on the way", "addr", d.Addr)
+	}
+	a.Log.Info("service starts", "addr", d.Addr, "data", a.Data, "sandbox", a.Sandbox.Name(), "scenarios", len(s.index.All()), "policy", cmp.Or(a.Rule, "certified"))
+	return api.Serve(ctx, listener, api.New(deps), a.Log)
+}
+
+// Tokens is where the tokens of this configuration are kept: in the database that services share, else in a file.
+func (a *App) Tokens(st store.Store) access.Keeper {
+	if a.Database != "" {
+		return access.Shared{Settings: st.Settings()}
+	}
+	return TokenFile(a.Data)
+}
+
+// TokenFile keeps the tokens of a service that runs alone.
+func TokenFile(data string) access.File {
+	return access.File{Path: filepath.Join(data, "tokens.json")}
+}
+
+// tokened says whether a service that runs alone has tokens; one that can't tell says so when it is asked.
+func (a *App) tokened() bool {
+	tokens, err := TokenFile(a.Data).Load(context.Background())
+	return err != nil || len(tokens) > 0
 }
 
 // Work runs trials of a queue that others fill, until ctx is done.
@@ -259,6 +323,26 @@ func (s *Service) deps() api.Deps {
 		Desk:    &desk.Desk{Flow: a.Flow, Queue: s.Queue, Journal: s.spool, Auditor: s.Auditor, Logger: a.Log, Now: time.Now},
 		Auditor: s.Auditor, Models: registry{s.oracle, s.Auditor}, Cache: s.cache, Stream: s.stream, Epoch: e.String,
 	}
+}
+
+// limiter holds clients to their limits: together with other instances where they share a Redis.
+func (s *Service) limiter() ratelimit.Limiter {
+	local := ratelimit.NewLocal(0, nil)
+	if s.app.Redis == "" {
+		return local
+	}
+	options, err := rueidis.ParseURL(s.app.Redis)
+	if err != nil { // the cache was opened with it
+		return local
+	}
+	options.DisableCache, options.DisableRetry = true, true
+	client, err := rueidis.NewClient(options)
+	if err != nil {
+		s.app.Log.Warn("rate limits are this instance's own: Redis can't be reached", "error", err)
+		return local
+	}
+	s.onClose(func(context.Context) error { client.Close(); return nil })
+	return ratelimit.NewShared(ratelimit.SharedOptions{Client: client, Local: local, Logger: s.app.Log})
 }
 
 // libraryDigest identifies the scenarios that a service fights over, and the build that fights.

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"crisol"
+	"crisol/internal/access"
+	"crisol/internal/app"
+	"crisol/internal/store/postgres"
+)
+
+func newToken(g *global) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "token",
+		Short: "Make, list and revoke the tokens of a service",
+		Long: `Tokens say who may do what with a service: submit patches, read what is known, operate (A/B testing, models, the cache).
+Callers show them as Authorization: Bearer TOKEN. Once there is a token, the service lets nobody in without one.
+
+Tokens of a service that runs alone lie below --data, those of services that share a PostgreSQL in that database. A change
+takes effect within seconds, without a restart.`,
+		Example: `  crisol token create ci --scope submit --scope read
+  crisol token list
+  crisol token revoke ID`,
+	}
+	cmd.PersistentFlags().StringVar(&g.config.Database, "database", "", "URL of the PostgreSQL that services share (default $DATABASE_URL)")
+	cmd.AddCommand(newTokenCreate(g), newTokenList(g), newTokenRevoke(g))
+	return cmd
+}
+
+// keeper opens where the tokens are kept.
+func (g *global) keeper(cmd *cobra.Command) (access.Keeper, func(), error) {
+	g.config.Database = cmp.Or(g.config.Database, os.Getenv("DATABASE_URL"))
+	if g.config.Database == "" {
+		data := g.config.Data
+		if data == "" {
+			var err error
+			if data, err = app.DefaultData(); err != nil {
+				return nil, nil, err
+			}
+		}
+		return app.TokenFile(data), func() {}, nil
+	}
+	st, err := postgres.Open(cmd.Context(), g.config.Database, newLogger(cmd.ErrOrStderr()))
+	if err != nil {
+		return nil, nil, err
+	}
+	return access.Shared{Settings: st.Settings()}, func() { _ = st.Close() }, nil
+}
+
+func newTokenCreate(g *global) *cobra.Command {
+	var scopes []string
+	var lasts time.Duration
+	cmd := &cobra.Command{
+		Use: "create NAME", Short: "Make a token and show it, once",
+		Example: "  crisol token create ci\n  crisol token create dashboard --scope read --expires 720h",
+		Args:    exactly(1, "NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			granted, err := access.ParseScopes(scopes)
+			if err != nil {
+				return err
+			}
+			var expires *time.Time
+			if cmd.Flags().Changed("expires") {
+				if lasts <= 0 {
+					return crisol.Errorf(crisol.KindInput, "--expires %s: want a positive duration", lasts)
+				}
+				at := time.Now().UTC().Add(lasts).Truncate(time.Second)
+				expires = &at
+			}
+			keeper, done, err := g.keeper(cmd)
+			if err != nil {
+				return err
+			}
+			defer done()
+			t, shown, err := access.Create(cmd.Context(), keeper, args[0], granted, expires, time.Now())
+			if err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "token %s for %s may %s; keep what follows, it isn't shown again\n", t.ID, t.Name, words(t.Scopes))
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), shown)
+			return err
+		},
+	}
+	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "read, submit or operate; may be given several times (default read and submit)")
+	cmd.Flags().DurationVar(&lasts, "expires", 0, "how long it counts (default: until it is revoked)")
+	return cmd
+}
+
+func words(scopes []access.Scope) string {
+	names := make([]string, len(scopes))
+	for i, s := range scopes {
+		names[i] = string(s)
+	}
+	return strings.Join(names, ", ")
+}
+
+func newTokenList(g *global) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the tokens, without their secrets",
+		Args: exactly(0, "no argument"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			keeper, done, err := g.keeper(cmd)
+			if err != nil {
+				return err
+			}
+			defer done()
+			all, err := keeper.Load(cmd.Context())
+			if err != nil {
+				return err
+			}
+			for i := range all {
+				all[i].Digest = "" // of no use to anybody
+			}
+			if asJSON {
+				encoder := json.NewEncoder(cmd.OutOrStdout())
+				encoder.SetIndent("", "  ")
+				return encoder.Encode(append([]access.Token{}, all...))
+			}
+			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			_, _ = fmt.Fprintln(table, "ID\tNAME\tMAY\tCREATED\tSTATE")
+			for _, t := range all {
+				_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, words(t.Scopes), t.Created.Format(time.DateOnly), state(t, time.Now()))
+			}
+			return table.Flush()
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func state(t access.Token, now time.Time) string {
+	switch {
+	case t.Revoked != nil:
+		return "revoked " + t.Revoked.Format(time.DateOnly)
+	case t.Expires == nil:
+		return "valid"
+	case now.After(*t.Expires):
+		return "expired " + t.Expires.Format(time.DateOnly)
+	}
+	return "valid until " + t.Expires.Format(time.DateTime)
+}
+
+func newTokenRevoke(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke ID", Short: "End a token",
+		Args: exactly(1, "ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			keeper, done, err := g.keeper(cmd)
+			if err != nil {
+				return err
+			}
+			defer done()
+			t, err := access.Revoke(cmd.Context(), keeper, args[0], time.Now())
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "token %s of %s is revoked\n", t.ID, t.Name)
+			return err
+		},
+	}
+}
