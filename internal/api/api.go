@@ -72,6 +72,8 @@ type Deps struct {
 	Limiter ratelimit.Limiter
 	Limits  Limits
 	Proxies []netip.Prefix
+	// Board says how the parts of the service are.
+	Board Board
 	// Version is what /health and /openapi.json call this build.
 	Version string
 	Logger  *slog.Logger
@@ -144,22 +146,6 @@ type discarded struct {
 func (d *discarded) Header() http.Header         { return d.header }
 func (d *discarded) WriteHeader(status int)      { d.status = status }
 func (d *discarded) Write(b []byte) (int, error) { return len(b), nil }
-
-// Health is the answer of GET /health.
-type Health struct {
-	Status  string `json:"status" enum:"ok" doc:"The process is alive and answers"`
-	Version string `json:"version"`
-}
-
-func (s *server) addHealth() {
-	type output struct{ Body Health }
-	huma.Register(s.huma, s.operation(huma.Operation{
-		OperationID: "health", Method: http.MethodGet, Path: "/health", Tags: []string{"Service"},
-		Summary: "Whether the service is alive", Description: "Cheap: it asks nothing of the database or the sandbox.",
-	}), func(context.Context, *struct{}) (*output, error) {
-		return &output{Health{Status: "ok", Version: s.Version}}, nil
-	})
-}
 
 // operation completes what every operation has: the problems it may answer with, and the limits.
 func (s *server) operation(op huma.Operation, problems ...int) huma.Operation {

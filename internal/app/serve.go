@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -23,8 +24,10 @@ import (
 	"crisol/internal/audit"
 	"crisol/internal/cache"
 	"crisol/internal/desk"
+	"crisol/internal/health"
 	"crisol/internal/jobs"
 	"crisol/internal/ratelimit"
+	"crisol/internal/sandbox"
 	"crisol/internal/scenario"
 	"crisol/internal/spool"
 	"crisol/internal/store"
@@ -321,8 +324,41 @@ func (s *Service) deps() api.Deps {
 	return api.Deps{
 		Queue: s.Queue, History: history{s.Store, s.spool}, Library: library{s.index}, Version: Version, Logger: a.Log,
 		Desk:    &desk.Desk{Flow: a.Flow, Queue: s.Queue, Journal: s.spool, Auditor: s.Auditor, Logger: a.Log, Now: time.Now},
-		Auditor: s.Auditor, Models: registry{s.oracle, s.Auditor}, Cache: s.cache, Stream: s.stream, Epoch: e.String,
+		Auditor: s.Auditor, Models: registry{s.oracle, s.Auditor}, Cache: s.cache, Stream: s.stream, Epoch: e.String, Board: s.board(),
 	}
+}
+
+// board looks at the parts of the service.
+func (s *Service) board() *health.Board {
+	a := s.app
+	probes := []health.Probe{
+		{Name: "database", Vital: true, Check: s.Store.Ping},
+		{Name: "model", Check: func(context.Context) error { _, err := s.oracle.champion(); return err }},
+		{Name: "journal", Check: func(context.Context) error {
+			if n, bytes := s.spool.Waiting(); bytes > spool.DefaultMaxBytes/2 {
+				return fmt.Errorf("%d answers wait for the database, in %d bytes", n, bytes)
+			}
+			return nil
+		}},
+	}
+	if !a.NoTrials {
+		probes = append(probes, health.Probe{Name: "sandbox", Vital: true, Check: func(ctx context.Context) error {
+			result, err := a.Sandbox.Run(ctx, sandbox.Command{Args: []string{"true"}})
+			if err == nil && result.Exit != 0 {
+				err = fmt.Errorf("true ended with exit %d", result.Exit)
+			}
+			return err
+		}})
+	}
+	if a.Redis != "" {
+		probes = append(probes, health.Probe{Name: "redis", Check: func(context.Context) error {
+			if r := s.cache.Stats().Redis; r != nil && !r.InTouch {
+				return errors.New(r.State)
+			}
+			return nil
+		}})
+	}
+	return health.New(nil, probes...)
 }
 
 // limiter holds clients to their limits: together with other instances where they share a Redis.

@@ -285,6 +285,44 @@ func TestAB(t *testing.T) {
 	}
 }
 
+// TestHealth: every part is looked at, and a database that is gone makes the service unready, not dead.
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	s := start(t, policy.Certified)
+	type report struct {
+		Status string
+		Parts  []struct {
+			Name, Status string
+			LastError    string `json:"last_error"`
+		}
+	}
+	var r report
+	if code := s.ask(http.MethodGet, "/health/detailed", nil, &r); code != http.StatusOK || r.Status != "healthy" || len(r.Parts) < 4 {
+		t.Errorf("%d: %+v", code, r)
+	}
+	if code := s.ask(http.MethodGet, "/health/ready", nil, nil); code != http.StatusOK {
+		t.Errorf("ready: %d", code)
+	}
+	if err := s.Store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) { // what was seen is believed for a second
+		r = report{}
+		if code := s.ask(http.MethodGet, "/health/ready", nil, &r); code == http.StatusServiceUnavailable {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", r)
+		}
+	}
+	if r.Status != "unhealthy" || r.Parts[0].Name != "database" || r.Parts[0].LastError == "" || r.Parts[1].Status != "healthy" {
+		t.Errorf("%+v", r)
+	}
+	if code := s.ask(http.MethodGet, "/health", nil, nil); code != http.StatusOK {
+		t.Errorf("alive: %d", code)
+	}
+}
+
 // TestModels: the registry with certificates and trust; a promotion lasts.
 func TestModels(t *testing.T) {
 	t.Parallel()

@@ -44,6 +44,9 @@ type Options struct {
 	Recorded func([]store.Entry)
 }
 
+// DefaultMaxBytes bounds a journal unless told otherwise.
+const DefaultMaxBytes = 256 << 20
+
 // maxPause is the longest pause between two tries at recording.
 const maxPause = 5 * time.Second
 
@@ -75,7 +78,7 @@ type segment struct {
 
 // Open takes the directory for this process and reads what the last one left; it is recorded in the background.
 func Open(ctx context.Context, dir string, o Options) (*Spool, error) {
-	o.MaxBytes, o.Every, o.Batch = cmp.Or(o.MaxBytes, 256<<20), cmp.Or(o.Every, 50*time.Millisecond), cmp.Or(o.Batch, 500)
+	o.MaxBytes, o.Every, o.Batch = cmp.Or(o.MaxBytes, DefaultMaxBytes), cmp.Or(o.Every, 50*time.Millisecond), cmp.Or(o.Batch, 500)
 	s := &Spool{Options: o, dir: dir, waiting: map[string]*store.Entry{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	if err := s.claim(); err != nil {
 		return nil, err
