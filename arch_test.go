@@ -60,6 +60,7 @@ var rooms = map[string][]string{
 	"crisol/internal/store/sqlite":             {"crisol", "crisol/internal/store", "crisol/internal/store/relational"},
 	"crisol/internal/store/postgres":           {"crisol", "crisol/internal/store", "crisol/internal/store/relational"},
 	"crisol/internal/store/pgtest":             {}, // for tests
+	"crisol/internal/webhook":                  {"crisol", "crisol/internal/store"},
 	"crisol/internal/stream":                   {"crisol", "crisol/internal/store"},
 	"crisol/internal/store/storetest":          {"crisol", "crisol/internal/store"},
 	"crisol/internal/jobs":                     {"crisol", "crisol/internal/store"},
@@ -83,7 +84,7 @@ var rooms = map[string][]string{
 	"crisol/internal/corpus": {"crisol", "crisol/internal/certify", "crisol/internal/corpus/mutate", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/syntax",
 		"crisol/internal/target", "crisol/internal/verdict", "crisol/internal/wargame"},
 	"crisol/internal/app": {"crisol", "crisol/internal/health", "crisol/internal/access", "crisol/internal/ratelimit", "crisol/models", "crisol/internal/audit", "crisol/internal/cache", "crisol/internal/certify", "crisol/internal/desk", "crisol/internal/snippet", "crisol/internal/spool", "crisol/internal/store/postgres", "crisol/internal/diff", "crisol/internal/extract", "crisol/internal/features", "crisol/internal/policy", "crisol/internal/predict", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/referee", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes",
-		"crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite", "crisol/internal/target", "crisol/internal/stream", "crisol/internal/validate", "crisol/internal/wargame"},
+		"crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite", "crisol/internal/target", "crisol/internal/stream", "crisol/internal/validate", "crisol/internal/wargame", "crisol/internal/webhook"},
 	"crisol/cmd/crisol": {"crisol", "crisol/internal/access", "crisol/internal/api", "crisol/internal/store/postgres", "crisol/client", "crisol/internal/policy", "crisol/internal/advisory", "crisol/internal/app", "crisol/internal/corpus", "crisol/internal/dataset",
 		"crisol/internal/evaluate/report", "crisol/internal/extract", "crisol/internal/features", "crisol/internal/predict", "crisol/internal/study", "crisol/internal/diff", "crisol/internal/round",
 		"crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/show", "crisol/internal/target", "crisol/internal/validate", "crisol/internal/variant", "crisol/internal/wargame"},

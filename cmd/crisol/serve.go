@@ -54,7 +54,7 @@ func (f *serviceFlags) open(cmd *cobra.Command, g *global) (*app.App, error) {
 
 func newServe(g *global) *cobra.Command {
 	d := app.Door{Limits: api.DefaultLimits}
-	var proxies []string
+	var proxies, inside []string
 	var f serviceFlags
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the service: static checks, the model, and wargames where these can't be trusted",
@@ -65,18 +65,22 @@ any number of services and of crisol worker share a PostgreSQL.
 Under --policy certified a model decides only where a certificate covers it; until then it predicts in shadow and wargames
 decide. Under --policy threshold a calibrated confidence of 0.8 decides, and answers say certified: false.
 
+Webhooks are signed with $CRISOL_WEBHOOK_SECRET, or with the secret in webhook-secret of the data directory, which is made
+at the first start. They reach public addresses only, and the networks of --webhook-allow.
+
 On loopback everybody on this machine may do everything until there is a token (crisol token create); from then on
 callers must show one. Other addresses than loopback are refused without tokens; give --tls-cert and --tls-key there.`,
 		Example: "  crisol serve\n  crisol serve --addr 127.0.0.1:9000 --data /var/lib/crisol\n  crisol serve --addr 0.0.0.0:8026 --tls-cert cert.pem --tls-key key.pem\n  crisol serve --database postgres://crisol@127.0.0.1/crisol --redis redis://127.0.0.1:6379",
 		Args:    exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, text := range proxies {
-				proxy, err := netip.ParsePrefix(text)
-				if err != nil {
-					return crisol.WithHint(crisol.Errorf(crisol.KindInput, "--trusted-proxy %q: want a network", text), "for example 10.0.0.0/8, or 192.0.2.7/32")
-				}
-				d.Proxies = append(d.Proxies, proxy)
+			var err error
+			if d.Proxies, err = networks("--trusted-proxy", proxies); err != nil {
+				return err
 			}
+			if g.config.WebhookAllow, err = networks("--webhook-allow", inside); err != nil {
+				return err
+			}
+			g.config.WebhookSecret = os.Getenv("CRISOL_WEBHOOK_SECRET")
 			if (d.Certificate == "") != (d.Key == "") {
 				return crisol.Errorf(crisol.KindInput, "--tls-cert and --tls-key go together")
 			}
@@ -102,9 +106,22 @@ callers must show one. Other addresses than loopback are refused without tokens;
 	flags.IntVar(&d.Limits.Accuracy, "limit-accuracy", d.Limits.Accuracy, "the same to /wargaming/ml/accuracy")
 	flags.IntVar(&d.Limits.Other, "limit-other", d.Limits.Other, "the same to everything else")
 	flags.StringSliceVar(&proxies, "trusted-proxy", nil, "networks of proxies whose X-Forwarded-For is believed")
+	flags.StringSliceVar(&inside, "webhook-allow", nil, "networks that webhooks may reach although they are not public")
 	cmd.Flags().BoolVar(&g.config.NoTrials, "no-trials", false, "leave the trials to crisol worker processes that share --database")
 	f.add(cmd, g)
 	return cmd
+}
+
+// networks reads the values of a flag.
+func networks(flag string, texts []string) (list []netip.Prefix, err error) {
+	for _, text := range texts {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, crisol.WithHint(crisol.Errorf(crisol.KindInput, "%s %q: want a network", flag, text), "for example 10.0.0.0/8, or 192.0.2.7/32")
+		}
+		list = append(list, network)
+	}
+	return list, nil
 }
 
 func newWorker(g *global) *cobra.Command {

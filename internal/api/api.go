@@ -61,6 +61,8 @@ type Deps struct {
 	Models  Models
 	Cache   Cache
 	Stream  Stream
+	// CheckWebhook refuses addresses that can't be posted to; nil refuses all.
+	CheckWebhook func(address string) error
 	// Epoch changes whenever the same request may be answered otherwise: with the model, its trust, the scenarios.
 	Epoch func() string
 	Now   func() time.Time

@@ -112,6 +112,9 @@ func (s *server) mlFirst(ctx context.Context, in *struct{ Body ValidateRequest }
 	if err != nil {
 		return nil, s.asError(ctx, err)
 	}
+	if err := s.checkWebhook(ctx, in.Body.Webhook); err != nil {
+		return nil, err
+	}
 	wait, err := parseWait("body.wait", in.Body.Wait, defaultWait)
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ type ValidateRequest struct {
 	Confidence    float64               `json:"confidence_threshold,omitempty" nullable:"true" minimum:"0" maximum:"1" doc:"The confidence wanted of a model; it can only make the service more careful than it is by itself. A wargame does not use it" example:"0.8"`
 	ScenarioID    string                `json:"scenario_id,omitempty" nullable:"true" maxLength:"128" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$" doc:"The scenario to fight; null finds it by cve_id" example:"CVE-2019-10744"`
 	Wait          string                `json:"wait,omitempty" nullable:"true" default:"30s" maxLength:"20" doc:"How long to wait for the verdict, from 0s to 10m; then comes 202" example:"30s"`
-	Webhook       string                `json:"webhook_url,omitempty" nullable:"true" maxLength:"2000" format:"uri" doc:"Is posted the verdict, signed, when it is there"`
+	Webhook       string                `json:"webhook_url,omitempty" nullable:"true" maxLength:"2000" format:"uri" doc:"Is posted the verdict, signed as Standard Webhooks has it, when it is there and when it is revoked; only public addresses, and those that the operator allows"`
 	MinAssurance  string                `json:"min_assurance,omitempty" nullable:"true" enum:"A1,A2,A3,A4" doc:"patch_validated stays false below this level" example:"A1"`
 }
 
@@ -69,6 +69,19 @@ func (r *ValidateRequest) request() (crisol.Request, error) {
 		Vulnerability: (*crisol.Vulnerability)(r.Vulnerability),
 	}
 	return request, nil
+}
+
+func (s *server) checkWebhook(ctx context.Context, address string) error {
+	if address == "" {
+		return nil
+	}
+	if s.CheckWebhook == nil {
+		return input("body.webhook_url", "this service posts to no webhooks", "leave it out")
+	}
+	if err := s.CheckWebhook(address); err != nil {
+		return s.asError(ctx, err)
+	}
+	return nil
 }
 
 func parseWait(location, wait string, absent time.Duration) (time.Duration, error) {
@@ -213,6 +226,9 @@ func (s *server) validate(ctx context.Context, in *struct{ Body ValidateRequest 
 	request, err := in.Body.request()
 	if err != nil {
 		return nil, s.asError(ctx, err)
+	}
+	if err := s.checkWebhook(ctx, in.Body.Webhook); err != nil {
+		return nil, err
 	}
 	wait, err := parseWait("body.wait", in.Body.Wait, defaultWait)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -44,6 +45,11 @@ type Config struct {
 	Redis string
 	// Lease is how long a worker that shares a PostgreSQL may be silent before others take over its trials; 0 is 30 s.
 	Lease time.Duration
+	// WebhookSecret signs what is posted to webhooks ("whsec_" and base64); "" is the one in Data, which is made when there
+	// is none. Without it there are no webhooks where Database is set.
+	WebhookSecret string
+	// WebhookAllow lists networks that webhooks may reach although they are not public.
+	WebhookAllow []netip.Prefix
 	// NoTrials leaves the trials of a service to workers.
 	NoTrials bool
 	Log      *slog.Logger // nil discards

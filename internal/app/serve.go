@@ -34,6 +34,7 @@ import (
 	"crisol/internal/store/postgres"
 	"crisol/internal/store/sqlite"
 	"crisol/internal/stream"
+	"crisol/internal/webhook"
 )
 
 // DefaultAddr is where the service listens.
@@ -44,16 +45,17 @@ const stopWithin = 20 * time.Second
 
 // Service is what the service stands on: what is kept, what is worked on, and what answers.
 type Service struct {
-	app     *App
-	Store   store.Store
-	Auditor *audit.Auditor
-	Queue   *jobs.Queue
-	spool   *spool.Spool
-	cache   *cache.Cache
-	stream  *stream.Hub
-	oracle  *oracle
-	index   *scenario.Index
-	closers []func(context.Context) error // the last is called first
+	app      *App
+	Store    store.Store
+	Auditor  *audit.Auditor
+	Queue    *jobs.Queue
+	spool    *spool.Spool
+	cache    *cache.Cache
+	stream   *stream.Hub
+	webhooks *webhook.Sender // nil where there is no secret to sign with
+	oracle   *oracle
+	index    *scenario.Index
+	closers  []func(context.Context) error // the last is called first
 }
 
 // Door says where a service listens, and by which certificate.
@@ -174,7 +176,7 @@ func (a *App) openService(ctx context.Context, answers bool) (_ *Service, err er
 		a.Log.Error("open the library", "error", err)
 	}
 	a.Flow.Library, a.Flow.Rule = s.index, a.Rule
-	if err := s.openCache(); err != nil {
+	if err := s.openCache(answers); err != nil {
 		return nil, err
 	}
 	newQueue, err := s.openStore(ctx)
@@ -196,6 +198,9 @@ func (a *App) openService(ctx context.Context, answers bool) (_ *Service, err er
 	if !answers {
 		s.background(ctx)
 		return s, nil
+	}
+	if err := s.openWebhooks(); err != nil {
+		return nil, err
 	}
 	if s.spool, err = spool.Open(ctx, filepath.Join(a.Data, "journal"), spool.Options{Recorder: s.Store, Logger: a.Log, Recorded: s.recorded}); err != nil {
 		return nil, err
@@ -219,9 +224,14 @@ func (s *Service) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (s *Service) openCache() (err error) {
-	s.cache, err = cache.New(cache.Config{Redis: s.app.Redis, Outbox: filepath.Join(s.app.Data, "cache-outbox"), Logger: s.app.Log})
-	if err != nil {
+// openCache opens the cache. Only a service that answers is asked to invalidate, and keeps an outbox: a worker may share
+// its data directory.
+func (s *Service) openCache(answers bool) (err error) {
+	c := cache.Config{Redis: s.app.Redis, Logger: s.app.Log}
+	if answers {
+		c.Outbox = filepath.Join(s.app.Data, "cache-outbox")
+	}
+	if s.cache, err = cache.New(c); err != nil {
 		return err
 	}
 	s.onClose(func(context.Context) error { s.cache.Close(); return nil })
@@ -268,25 +278,15 @@ func (s *Service) jobs() jobs.Config {
 	}
 }
 
-// recorded queues what follows from the answers that the journal has just brought into the database: comparisons, and
-// messages to webhooks.
+// recorded queues the comparisons of the answers that the journal has just brought into the database, and has what came
+// with them told.
 func (s *Service) recorded(entries []store.Entry) {
-	s.stream.Notify()
 	for _, e := range entries {
 		if e.ABTest != nil && e.ABTest.State == store.Pending {
 			s.Queue.Audit(context.Background(), e.ABTest.ID)
 		}
-		if e.Validation == nil || e.Submission.Webhook == "" {
-			continue
-		}
-		d, err := jobs.FinishedDelivery(*e.Validation, e.Submission.Webhook, e.FinishedAt)
-		if err == nil {
-			err = s.Store.Deliveries().Enqueue(context.Background(), d)
-		}
-		if err != nil {
-			s.app.Log.Error("a webhook's message could not be kept", "validation_id", e.Submission.ID, "error", err)
-		}
 	}
+	s.notify()
 }
 
 // refreshEvery is how often trust is brought up to date with what other processes judged.
@@ -324,7 +324,7 @@ func (s *Service) deps() api.Deps {
 	return api.Deps{
 		Queue: s.Queue, History: history{s.Store, s.spool}, Library: library{s.index}, Version: Version, Logger: a.Log,
 		Desk:    &desk.Desk{Flow: a.Flow, Queue: s.Queue, Journal: s.spool, Auditor: s.Auditor, Logger: a.Log, Now: time.Now},
-		Auditor: s.Auditor, Models: registry{s.oracle, s.Auditor}, Cache: s.cache, Stream: s.stream, Epoch: e.String, Board: s.board(),
+		Auditor: s.Auditor, Models: registry{s.oracle, s.Auditor}, Cache: s.cache, Stream: s.stream, CheckWebhook: s.checkWebhook, Epoch: e.String, Board: s.board(),
 	}
 }
 

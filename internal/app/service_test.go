@@ -57,7 +57,12 @@ func (s *service) Predict(*scenario.Scenario, []diff.Touched) (validate.Opinion,
 
 func start(t *testing.T, rule policy.Rule) *service {
 	t.Helper()
-	a, err := app.Open(t.Context(), app.Config{Data: t.TempDir(), Rule: rule})
+	return startWith(t, app.Config{Data: t.TempDir(), Rule: rule})
+}
+
+func startWith(t *testing.T, c app.Config) *service {
+	t.Helper()
+	a, err := app.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

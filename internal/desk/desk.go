@@ -88,6 +88,13 @@ func (d *Desk) keep(ctx context.Context, a jobs.Ask, plan validate.Plan, answer 
 	} else {
 		d.Logger.ErrorContext(ctx, "an event could not be written", "validation_id", v.ID, "error", err)
 	}
+	if a.Webhook != "" {
+		delivery, err := jobs.FinishedDelivery(v, a.Webhook, now)
+		if err != nil {
+			return nil, store.Submission{}, err
+		}
+		entry.Deliveries = []store.Delivery{delivery}
+	}
 	if answer.Opinion != nil && v.Method == crisol.MethodML {
 		// A comparison that can't be planned costs a label, and not the answer.
 		if entry.ABTest, entry.Unaudited, err = d.Auditor.Plan(Prediction(answer), sub); err != nil {
