@@ -100,7 +100,24 @@ type Finished struct {
 	State      string     `json:"state" enum:"finished"`
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
 	crisol.Validation
+	Revision
 	Request *crisol.Request `json:"request,omitempty" doc:"What was asked, as it was understood; only where one validation is asked for by its id"`
+}
+
+// Revision says what became of a verdict after its scenario changed and the patch was judged anew.
+type Revision struct {
+	SupersededBy  string     `json:"superseded_by,omitempty" doc:"The validation that judged the same patch anew"`
+	Revoked       bool       `json:"revoked,omitempty" doc:"The verdict no longer holds, and patch_validated is false; superseded_by has the one that does"`
+	RevokedReason string     `json:"revoked_reason,omitempty"`
+	RevokedAt     *time.Time `json:"revoked_at,omitempty"`
+}
+
+func revision(r store.Row) Revision {
+	out := Revision{SupersededBy: r.SupersededBy, Revoked: r.Revoked, RevokedReason: r.RevokedReason}
+	if r.Revoked {
+		out.RevokedAt = &r.RevokedAt
+	}
+	return out
 }
 
 // Unfinished is a validation without a verdict. It has no verdict member at all, so that nobody takes one for the other.
@@ -136,6 +153,7 @@ type Summary struct {
 	Reason               string           `json:"reason,omitempty"`
 	CreatedAt            time.Time        `json:"created_at"`
 	FinishedAt           *time.Time       `json:"finished_at,omitempty"`
+	Revision
 }
 
 // Page is some summaries, newest first.
@@ -270,7 +288,9 @@ func (s *server) await(ctx context.Context, id string, wait time.Duration) (body
 // document renders a record in the form of its state.
 func document(record store.Record, request *crisol.Request) any {
 	if record.Validation != nil {
-		return &Finished{State: string(store.Finished), FinishedAt: &record.FinishedAt, Validation: *record.Validation, Request: request}
+		out := &Finished{State: string(store.Finished), FinishedAt: &record.FinishedAt, Validation: *record.Validation, Revision: revision(record.Row), Request: request}
+		out.PatchValidated = out.PatchValidated && !record.Revoked
+		return out
 	}
 	return &Unfinished{
 		ID: record.ID, State: string(record.State), APVID: record.APVID, CVEID: record.CVEID, PatchID: record.PatchID,
@@ -311,6 +331,7 @@ type listInput struct {
 	CVEID      string    `query:"cve_id" maxLength:"64"`
 	PatchID    string    `query:"patch_id" maxLength:"200"`
 	ScenarioID string    `query:"scenario_id" maxLength:"128"`
+	Revoked    bool      `query:"revoked" doc:"Only those whose verdict was revoked"`
 	Since      time.Time `query:"since" doc:"Created at this time (RFC 3339) or later"`
 	Until      time.Time `query:"until" doc:"Created before this time (RFC 3339)"`
 	Limit      int       `query:"limit" minimum:"1" maximum:"200" default:"50"`
@@ -325,7 +346,7 @@ func (s *server) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	}
 	rows, err := s.History.List(ctx, store.Filter{
 		State: store.State(in.State), Verdict: crisol.Verdict(in.Verdict), APVID: in.APVID, CVEID: in.CVEID,
-		PatchID: in.PatchID, ScenarioID: in.ScenarioID, Since: in.Since, Until: in.Until, Before: in.Cursor,
+		PatchID: in.PatchID, ScenarioID: in.ScenarioID, Revoked: in.Revoked, Since: in.Since, Until: in.Until, Before: in.Cursor,
 		Limit: in.Limit + 1, // one more tells whether there is a next page
 	})
 	if err != nil {
@@ -345,9 +366,9 @@ func (s *server) list(ctx context.Context, in *listInput) (*listOutput, error) {
 func summary(r store.Row) Summary {
 	out := Summary{
 		ID: r.ID, State: string(r.State), APVID: r.APVID, CVEID: r.CVEID, PatchID: r.PatchID, ScenarioID: r.ScenarioID,
-		Verdict: r.Verdict, PatchValidated: r.PatchValidated, Method: r.Method, Cached: r.Cached, Assurance: r.Assurance,
+		Verdict: r.Verdict, PatchValidated: r.PatchValidated && !r.Revoked, Method: r.Method, Cached: r.Cached, Assurance: r.Assurance,
 		Confidence: r.Confidence, ResidualRisk: r.ResidualRisk, ExecutionTimeSeconds: r.ExecutionSeconds,
-		Reason: r.Reason, CreatedAt: r.CreatedAt,
+		Reason: r.Reason, CreatedAt: r.CreatedAt, Revision: revision(r),
 	}
 	if !r.FinishedAt.IsZero() {
 		out.FinishedAt = &r.FinishedAt

@@ -172,12 +172,15 @@ type Filter struct {
 	CVEID      string
 	PatchID    string
 	ScenarioID string
-	Mode       Mode
-	Client     string
-	Method     crisol.Method
-	Revoked    bool      // only revoked ones
-	Since      time.Time // created at or after
-	Until      time.Time // created before
+	// ScenarioDigest is that of the version which the verdict rests on, or before it the one at which it was accepted.
+	ScenarioDigest string
+	PatchDigest    string
+	Mode           Mode
+	Client         string
+	Method         crisol.Method
+	Revoked        bool      // only revoked ones
+	Since          time.Time // created at or after
+	Until          time.Time // created before
 	// Before selects rows with a smaller ID: the ID of a page's last row asks for the next page.
 	Before string
 	// Limit bounds the rows returned; it must be positive.

@@ -312,6 +312,8 @@ func (s *Store) List(ctx context.Context, f store.Filter) ([]store.Row, error) {
 	c.add("cve_id = ", f.CVEID != "", text(f.CVEID))
 	c.add("patch_id = ", f.PatchID != "", text(f.PatchID))
 	c.add("scenario_id = ", f.ScenarioID != "", text(f.ScenarioID))
+	c.add("scenario_digest = ", f.ScenarioDigest != "", text(f.ScenarioDigest))
+	c.add("patch_digest = ", f.PatchDigest != "", text(f.PatchDigest))
 	c.add("mode = ", f.Mode != "", string(f.Mode))
 	c.add("client = ", f.Client != "", text(f.Client))
 	c.add("method = ", f.Method != "", text(string(f.Method)))
