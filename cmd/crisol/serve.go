@@ -55,6 +55,7 @@ func (f *serviceFlags) open(cmd *cobra.Command, g *global) (*app.App, error) {
 func newServe(g *global) *cobra.Command {
 	d := app.Door{Limits: api.DefaultLimits}
 	var proxies, inside []string
+	var keep map[string]string
 	var f serviceFlags
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the service: static checks, the model, and wargames where these can't be trusted",
@@ -74,6 +75,9 @@ callers must show one. Other addresses than loopback are refused without tokens;
 		Args:    exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
+			if g.config.Ages, err = ages(keep); err != nil {
+				return err
+			}
 			if d.Proxies, err = networks("--trusted-proxy", proxies); err != nil {
 				return err
 			}
@@ -107,6 +111,7 @@ callers must show one. Other addresses than loopback are refused without tokens;
 	flags.IntVar(&d.Limits.Other, "limit-other", d.Limits.Other, "the same to everything else")
 	flags.StringSliceVar(&proxies, "trusted-proxy", nil, "networks of proxies whose X-Forwarded-For is believed")
 	flags.StringSliceVar(&inside, "webhook-allow", nil, "networks that webhooks may reach although they are not public")
+	flags.StringToStringVar(&keep, "keep", nil, "how long things are kept, in days or forever: validations (90d), events (30d), counts (400d), deliveries (30d), ab-tests (forever), such as --keep validations=30d,events=7d")
 	cmd.Flags().BoolVar(&g.config.NoTrials, "no-trials", false, "leave the trials to crisol worker processes that share --database")
 	f.add(cmd, g)
 	return cmd

@@ -41,6 +41,8 @@ type Config struct {
 	Alpha float64
 	// Database is the URL of the PostgreSQL that the service and its workers share; "" keeps all in SQLite below Data.
 	Database string
+	// Ages say how long the service keeps what it knows.
+	Ages Ages
 	// Redis is the URL of the Redis that instances share their cache by; "" keeps it in memory.
 	Redis string
 	// Lease is how long a worker that shares a PostgreSQL may be silent before others take over its trials; 0 is 30 s.

@@ -120,6 +120,7 @@ func (a *App) Serve(ctx context.Context, d Door) (err error) {
 	} else if deps.Anywhere {
 		a.Log.Warn("the service speaks plain HTTP where others can hear it: tokens can be read on the way", "addr", d.Addr)
 	}
+	s.Maintain(ctx)
 	a.Log.Info("service starts", "addr", d.Addr, "data", a.Data, "sandbox", a.Sandbox.Name(), "scenarios", len(s.index.All()), "policy", cmp.Or(a.Rule, "certified"))
 	return api.Serve(ctx, listener, api.New(deps), a.Log)
 }
@@ -294,10 +295,7 @@ const refreshEvery = 5 * time.Second
 
 // background keeps trust up to date until the service closes.
 func (s *Service) background(ctx context.Context) {
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	s.goOn(ctx, func(ctx context.Context) {
 		tick := time.NewTicker(refreshEvery)
 		defer tick.Stop()
 		for {
@@ -310,8 +308,7 @@ func (s *Service) background(ctx context.Context) {
 				s.app.Log.Warn("trust in the models could not be brought up to date", "error", err)
 			}
 		}
-	}()
-	s.onClose(func(context.Context) error { stop(); <-done; return nil })
+	})
 }
 
 // Handler answers HTTP.

@@ -105,7 +105,13 @@ func (v validator) Audit(ctx context.Context, id string, try int) error {
 		return nil
 	}
 	record, err := v.auditor.Store.Get(ctx, test.ValidationID)
-	if err != nil {
+	if err != nil && crisol.KindOf(err) == crisol.KindNotFound { // retention was faster: there is nothing to fight over
+		err = v.auditor.Judge(ctx, id, crisol.Validation{Verdict: crisol.Inconclusive, Reason: "its request is no longer kept"})
+		if errors.Is(err, store.ErrJudged) {
+			return nil
+		}
+	}
+	if err != nil || record.ID == "" {
 		return err
 	}
 	plan, err := v.app.Flow.Resolve(record.Request)

@@ -36,7 +36,9 @@ func TestMain(m *testing.M) {
 type service struct {
 	*testing.T
 	*app.Service
-	url string
+	url    string
+	flow   *validate.Flow
+	config *app.Config
 	// says is the probability of fixed, or below 0 a failure.
 	says  atomic.Value
 	asked atomic.Int64
@@ -71,7 +73,7 @@ func startWith(t *testing.T, c app.Config) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{T: t, Service: made}
+	s := &service{T: t, Service: made, flow: a.Flow, config: &a.Config}
 	s.says.Store(0.5)
 	a.Flow.Predictor = s
 	server := httptest.NewServer(made.Handler())

@@ -160,7 +160,7 @@ func (a *Auditor) Refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.begin(next.Switch, models); err != nil {
+	if err := a.begin(ctx, next.Switch, models); err != nil {
 		return err
 	}
 	if err := a.fold(ctx); err != nil {
@@ -182,7 +182,7 @@ func (a *Auditor) Refresh(ctx context.Context) error {
 }
 
 // begin makes a new fold where there is none, or where what it rests on has changed.
-func (a *Auditor) begin(s Switch, models []Model) error {
+func (a *Auditor) begin(ctx context.Context, s Switch, models []Model) error {
 	design := experiment.Design{Rate: s.Rate, Alpha: a.Alpha, Hold: a.Hold}
 	var priors []experiment.Prior
 	thresholds := map[side]float64{}
@@ -196,12 +196,59 @@ func (a *Auditor) begin(s Switch, models []Model) error {
 	if a.trust != nil && a.basis == basis {
 		return nil
 	}
-	trust, err := experiment.NewTrust(design, priors...)
+	trust, cursor, err := a.kept(ctx, design, priors)
 	if err != nil {
 		return err
 	}
-	a.trust, a.basis, a.cursor, a.thresholds = trust, basis, 0, thresholds
+	a.trust, a.basis, a.cursor, a.thresholds = trust, basis, cursor, thresholds
 	return nil
+}
+
+// TrustKey is the setting with what was folded of rows that may be gone.
+const TrustKey = "trust"
+
+type keptTrust struct {
+	Cursor int64           `json:"cursor"` // the last row that is in it
+	Trust  json.RawMessage `json:"trust"`
+}
+
+// kept is the fold to begin with: what was kept of rows that may be gone, else an empty one.
+func (a *Auditor) kept(ctx context.Context, design experiment.Design, priors []experiment.Prior) (*experiment.Trust, int64, error) {
+	var k keptTrust
+	version, err := a.setting(ctx, TrustKey, &k)
+	if err != nil {
+		return nil, 0, err
+	}
+	if version == 0 {
+		trust, err := experiment.NewTrust(design, priors...)
+		return trust, 0, err
+	}
+	trust, err := experiment.Restore(k.Trust, design, priors...)
+	return trust, k.Cursor, err
+}
+
+// KeepTrust keeps what was folded so far, and returns the number of the last row in it: rows up to it may be deleted. What
+// another process kept of more rows stays.
+func (a *Auditor) KeepTrust(ctx context.Context) (int64, error) {
+	if err := a.Refresh(ctx); err != nil {
+		return 0, err
+	}
+	a.refresh.Lock()
+	defer a.refresh.Unlock()
+	for {
+		var k keptTrust
+		version, err := a.setting(ctx, TrustKey, &k)
+		if err != nil || k.Cursor >= a.cursor {
+			return min(k.Cursor, a.cursor), err
+		}
+		if k.Trust, err = a.trust.Snapshot(); err != nil {
+			return 0, err
+		}
+		k.Cursor = a.cursor
+		if err := a.set(ctx, TrustKey, k, version); !errors.Is(err, store.ErrChanged) {
+			return a.cursor, err
+		}
+	}
 }
 
 // priors are the sides that a model decides from the start: those that it is certified for, or, where confidence is all

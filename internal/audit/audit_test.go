@@ -280,3 +280,44 @@ func TestFigures(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
+
+// TestTrustOutlivesRows: what was folded of rows that retention deletes is kept: a side that was demoted isn't trusted
+// again because the rows that demoted it are gone.
+func TestTrustOutlivesRows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	models := []audit.Model{{Version: "rf_v1", Bounds: policy.Bounds{Fixed: policy.Bound{Certified: true, Threshold: 0.8, Risk: 0.05}}}, {Version: "gbdt_v1"}}
+	a := w.open(models, policy.Certified)
+	for range 40 { // it decided, wrongly
+		sub, said := w.submission(), prediction(0.9, a.Bounds("rf_v1", models[0].Bounds))
+		said.Decided = true
+		test, err := a.Judged(said, sub, crisol.Validation{Verdict: crisol.NotFixed, ScenarioDigest: sub.ScenarioDigest, ExecutionTimeSeconds: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.record(sub, crisol.Fixed, test, nil)
+	}
+	if err := a.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	was := a.Sides("rf_v1")[certify.Fixed]
+	if was.State != experiment.Demoted {
+		t.Fatalf("%+v", was)
+	}
+	folded, err := a.KeepTrust(t.Context())
+	if err != nil || folded != 40 {
+		t.Fatalf("%d, %v", folded, err)
+	}
+	gone, err := w.store.Prune(t.Context(), store.Horizon{ABTests: w.now.Add(time.Hour), Folded: folded}, 1000)
+	if err != nil || gone.ABTests != 40 {
+		t.Fatalf("%+v, %v", gone, err)
+	}
+	again := w.open(models, policy.Certified)
+	if now := again.Sides("rf_v1")[certify.Fixed]; now.State != experiment.Demoted || now.Attempts != was.Attempts || again.Bounds("rf_v1", models[0].Bounds).Fixed.Certified {
+		t.Errorf("%+v, was %+v", now, was)
+	}
+	w.fought(again, 0.9, crisol.Fixed)
+	if folded, err := again.KeepTrust(t.Context()); err != nil || folded != 41 {
+		t.Errorf("%d, %v", folded, err)
+	}
+}
