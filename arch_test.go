@@ -61,6 +61,7 @@ var rooms = map[string][]string{
 	"crisol/internal/store/postgres":           {"crisol", "crisol/internal/store", "crisol/internal/store/relational"},
 	"crisol/internal/store/pgtest":             {}, // for tests
 	"crisol/internal/webhook":                  {"crisol", "crisol/internal/store"},
+	"crisol/internal/netns":                    {}, // for tests
 	"crisol/internal/stream":                   {"crisol", "crisol/internal/store"},
 	"crisol/internal/store/storetest":          {"crisol", "crisol/internal/store"},
 	"crisol/internal/jobs":                     {"crisol", "crisol/internal/store"},

@@ -73,13 +73,19 @@ func Database(t testing.TB) string {
 // New starts a server for one test, which may kill it.
 func New(t testing.TB) *Server {
 	t.Helper()
-	s, err := start()
+	s, err := Run()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.remove)
+	t.Cleanup(s.Close)
 	return s
 }
+
+// Run starts a server for who isn't a test, and must close it.
+func Run() (*Server, error) { return start() }
+
+// Close ends the server and deletes its files.
+func (s *Server) Close() { s.remove() }
 
 // start makes a server's directory and starts the server.
 func start() (*Server, error) {
@@ -277,11 +283,20 @@ func (s *Server) socket(database string) string {
 // Database makes an empty database and returns its connection string, by the Unix socket.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
-	name := fmt.Sprintf("crisol_%d", s.databases.Add(1))
-	if err := s.exec(t.Context(), "CREATE DATABASE "+name); err != nil {
-		t.Fatalf("create database: %v", err)
+	connection, err := s.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	return s.socket(name)
+	return connection
+}
+
+// Create makes an empty database and returns its connection string, by the Unix socket.
+func (s *Server) Create(ctx context.Context) (string, error) {
+	name := fmt.Sprintf("crisol_%d", s.databases.Add(1))
+	if err := s.exec(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", fmt.Errorf("create database: %w", err)
+	}
+	return s.socket(name), nil
 }
 
 func (s *Server) exec(ctx context.Context, statement string) error {
