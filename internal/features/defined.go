@@ -6,51 +6,18 @@ import (
 	"crisol/internal/syntax"
 )
 
-// globals are names that scripts and Python have without a declaration.
-var globals = set("Object Array String Number Boolean Math JSON Date RegExp Error TypeError RangeError SyntaxError ReferenceError URIError EvalError Map Set WeakMap WeakSet WeakRef Symbol Promise Proxy Reflect BigInt " +
-	"parseInt parseFloat isNaN isFinite encodeURIComponent decodeURIComponent encodeURI decodeURI escape unescape eval Function NaN Infinity undefined globalThis window document navigator location self top " +
-	"process Buffer require module exports global console setTimeout clearTimeout setInterval clearInterval setImmediate __dirname __filename arguments URL URLSearchParams TextEncoder TextDecoder fetch structuredClone " +
-	"queueMicrotask performance AbortController Event EventTarget Uint8Array Int8Array Uint16Array Int16Array Uint32Array Int32Array Float32Array Float64Array ArrayBuffer DataView Intl alert define AggregateError of get set " +
-	"len str int float bool list dict tuple set frozenset bytes bytearray range enumerate zip map filter sorted reversed min max sum abs any all isinstance issubclass hasattr getattr setattr delattr callable type id repr " +
-	"print open input iter next super object property staticmethod classmethod vars dir hash hex oct ord chr round pow divmod slice format ascii compile exec globals locals Exception ValueError KeyError IndexError AttributeError " +
-	"RuntimeError NotImplementedError OSError IOError StopIteration AssertionError ImportError ModuleNotFoundError UnicodeDecodeError UnicodeError ZeroDivisionError PermissionError FileNotFoundError NotImplemented Ellipsis cls __name__ __file__ __all__ unicode basestring xrange long NameError OverflowError LookupError ArithmeticError BaseException Warning DeprecationWarning UserWarning memoryview complex")
-
-// undefined counts names that the patch leaves without a definition: ones that it brings in and that nothing declares,
-// and ones whose declaration it removes and that are still used. Only scripts and Python are looked at; elsewhere names
-// come from other files.
-func (f *file) undefined(before, after *reader) int {
-	if !isScript(f.lang) && f.lang != syntax.Python {
-		return 0
-	}
-	declared := after.declared(func(int) bool { return true })
-	had := f.before.words()
-	missing := map[string]bool{}
-	for _, i := range after.changedTokens() {
-		if name := after.free(i); name != "" && !had[name] && !declared[name] {
-			missing[name] = true
-		}
-	}
-	lost := before.declared(before.isTouched)
-	for name := range lost {
-		if declared[name] {
-			delete(lost, name)
-		}
-	}
-	if len(lost) > 0 {
-		full := f.after.whole()
-		for i := range full.tokens {
-			if name := string(full.text(full.tokens[i])); lost[name] && full.declares(i) {
-				delete(lost, name)
-			}
-		}
-		for i := range full.tokens {
-			if name := full.free(i); name != "" && lost[name] {
-				missing[name] = true
-			}
-		}
-	}
-	return len(missing)
-}
+// scriptGlobals and pythonGlobals are names that need no declaration.
+var (
+	scriptGlobals = set("Object Array String Number Boolean Math JSON Date RegExp Error TypeError RangeError SyntaxError ReferenceError URIError EvalError Map Set WeakMap WeakSet WeakRef Symbol Promise Proxy Reflect BigInt " +
+		"parseInt parseFloat isNaN isFinite encodeURIComponent decodeURIComponent encodeURI decodeURI escape unescape eval Function NaN Infinity undefined globalThis window document navigator location self top " +
+		"process Buffer require module exports global console setTimeout clearTimeout setInterval clearInterval setImmediate __dirname __filename arguments URL URLSearchParams TextEncoder TextDecoder fetch structuredClone " +
+		"queueMicrotask performance AbortController Event EventTarget Uint8Array Int8Array Uint16Array Int16Array Uint32Array Int32Array Float32Array Float64Array ArrayBuffer DataView Intl alert define AggregateError of get set  " +
+		"$ jQuery XMLHttpRequest FormData Headers Request Response Blob File FileReader btoa atob describe it WebAssembly Deno Bun chrome getComputedStyle requestAnimationFrame cancelAnimationFrame HTMLElement Element Node CustomEvent MutationObserver localStorage sessionStorage history self")
+	pythonGlobals = set("len str int float bool list dict tuple set frozenset bytes bytearray range enumerate zip map filter sorted reversed min max sum abs any all isinstance issubclass hasattr getattr setattr delattr callable type id repr " +
+		"print open input iter next super object property staticmethod classmethod vars dir hash hex oct ord chr round pow divmod slice format ascii compile exec globals locals Exception ValueError KeyError IndexError AttributeError " +
+		"RuntimeError NotImplementedError OSError IOError StopIteration AssertionError ImportError ModuleNotFoundError UnicodeDecodeError UnicodeError ZeroDivisionError PermissionError FileNotFoundError NotImplemented Ellipsis cls __name__ __file__ __all__ unicode basestring xrange long NameError OverflowError LookupError ArithmeticError BaseException Warning DeprecationWarning UserWarning memoryview complex " +
+		"__import__ __doc__ __path__ __spec__ __package__ __builtins__ __debug__ __class__ exit quit aiter anext ExceptionGroup NotADirectoryError IsADirectoryError FileExistsError ConnectionError TimeoutError RecursionError SyntaxError SystemExit KeyboardInterrupt GeneratorExit EOFError MemoryError TypeError unichr raw_input reduce apply file cmp intern buffer")
+)
 
 // words are all words of the whole source.
 func (s *side) words() map[string]bool {
@@ -61,28 +28,6 @@ func (s *side) words() map[string]bool {
 		}
 	}
 	return out
-}
-
-// free is a token's text if it is a name that has to be defined somewhere: not a property, a key or a label.
-func (s *side) free(i int) string {
-	t := s.tokens[i]
-	if t.Kind != syntax.Word {
-		return ""
-	}
-	text := s.text(t)
-	if !isName(text) || globals[string(text)] {
-		return ""
-	}
-	if prev := s.near(i, -1); prev == "." || prev == "?." || prev == "#" || prev == "@" {
-		return ""
-	}
-	switch next := s.near(i, 1); {
-	case next == ":" || next == "=" && s.lang == syntax.Python: // a key, or a keyword argument
-		return ""
-	case next == "(" && s.near(i, -1) != "(" && s.definesMethod(i):
-		return ""
-	}
-	return string(text)
 }
 
 // declares says whether a name looks declared where it stands: after a word that declares, before a single =, or among

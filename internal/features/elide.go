@@ -19,8 +19,8 @@ type block struct {
 
 // elide leaves out of a source what is far from the changed stretches at runs: comments, and the bodies of blocks that
 // hold no change and are in no changed function. What is left is as well-formed as the source was, and it returns where
-// the runs are in it. A source that stays too long is cut to the lines around its changes.
-func elide(lang syntax.Language, src []byte, tokens []syntax.Token, runs []span) ([]byte, []span) {
+// the runs are in it. A source that stays too long is cut to the lines around its changes, and scraps says so.
+func elide(lang syntax.Language, src []byte, tokens []syntax.Token, runs []span) (kept []byte, mapped []span, scraps bool) {
 	var blocks []block
 	filler := ""
 	if lang == syntax.Python {
@@ -32,9 +32,10 @@ func elide(lang syntax.Language, src []byte, tokens []syntax.Token, runs []span)
 	slices.SortStableFunc(cuts, func(a, b cut) int { return a.start - b.start })
 	out, mapped := apply(src, cuts, runs, filler)
 	if len(out) > maxTree {
-		return around(out, mapped)
+		out, mapped = around(out, mapped)
+		return out, mapped, true
 	}
-	return out, mapped
+	return out, mapped, false
 }
 
 // cut is a stretch that is left out.

@@ -81,7 +81,9 @@ func (c *Reading) Vector() Vector {
 	c.filters(v)
 	v[unknownImports] = float64(c.unknownImports())
 	c.location(v)
-	if !c.structure(v) {
+	if c.structure(v) {
+		v[alarms] = truth(c.strange() > 0) + v.alarms()
+	} else {
 		for i, f := range table {
 			if f.Source {
 				v[i] = math.NaN()
@@ -150,7 +152,7 @@ func (c *Reading) context(v Vector) {
 	v[severity] = float64(slices.Index([]string{"", "low", "medium", "high", "critical"}, c.vulnerability.Severity))
 	v[severity] = max(v[severity], 0)
 	v[ecosystemNPM] = truth(c.vulnerability.Ecosystem == "npm")
-	script, python, native, source := 0, 0, 0, 0
+	script, python, native := 0, 0, 0
 	for _, f := range c.files {
 		switch {
 		case isScript(f.lang):
@@ -160,13 +162,9 @@ func (c *Reading) context(v Vector) {
 		case f.lang == syntax.PlainC || f.lang == syntax.CPP:
 			native++
 		}
-		if f.source {
-			source++
-		}
 	}
 	all := len(c.files)
 	v[languageScript], v[languagePython], v[languageNative] = ratio(script, all), ratio(python, all), ratio(native, all)
-	v[sourceShare], v[lexicalShare] = ratio(source, all), ratio(len(c.report.Lexical), all)
 }
 
 // shape sets what comes of counting lines.
@@ -290,8 +288,8 @@ func (c *Reading) structure(v Vector) bool {
 			total.protect(v, after, s)
 		}
 		total.around(f, c.kind)
-		v[undefinedNames] += float64(f.undefined(before, after))
 		v[unusedNames] += float64(f.unused(after))
+		f.damage(v, before, after)
 		total.near(after, now)
 	}
 	if weighed {
@@ -309,17 +307,6 @@ func (c *Reading) functions(v Vector, before, after *reader) {
 			v[functionsAdded]++
 		}
 	}
-	words := c.query
-	changed, all := 0, 0
-	for _, r := range []*reader{before, after} {
-		for _, i := range r.changedTokens() {
-			all++
-			if f := r.functionAt(int(r.tokens[i].Start)); f >= 0 && words.names(r.tree.FunctionName(f)) {
-				changed++
-			}
-		}
-	}
-	v[textShare] = max(v[textShare], ratio(changed, all))
 }
 
 func (r *reader) functionNames() map[string]bool {
@@ -420,7 +407,6 @@ func (t *coverage) protect(v Vector, r *reader, s *scope) {
 		v[guardsRight] += float64(p.right)
 		v[guardsWrong] += float64(p.wrong)
 		v[guardLiteral] += float64(p.literal)
-		v[guardContradiction] += truth(p.absurd)
 	}
 }
 

@@ -523,13 +523,14 @@ func (r *reader) judgeCalled(name string) asks {
 }
 
 // absurd says whether a chain of one connective compares one thing with two constants such that no value can pass
-// (a == 'x' && a == 'y'), or every value must (a != 'x' || a != 'y').
+// (a == 'x' && a == 'y'), every value must (a != 'x' || a != 'y'), or one of the two comparisons decides nothing
+// (a == 'x' || a != 'y').
 func (r *reader) absurd(i int, and bool) bool {
-	op1, op2 := "===", "=="
-	if !and {
-		op1, op2 = "!==", "!="
+	type comparison struct {
+		constant string
+		equal    bool
 	}
-	seen := map[string]string{}
+	seen := map[string]comparison{}
 	for at := i; at >= 0; {
 		children := r.tree.NamedChildren(at)
 		if len(children) != 2 {
@@ -546,14 +547,15 @@ func (r *reader) absurd(i int, and bool) bool {
 			}
 			op := r.operator(child)
 			sides := r.tree.NamedChildren(child)
-			if op != op1 && op != op2 || len(sides) != 2 || r.tree.Nodes[sides[1]].Role != syntax.String {
+			if op != "===" && op != "==" && op != "!==" && op != "!=" || len(sides) != 2 || r.tree.Nodes[sides[1]].Role != syntax.String && r.tree.Nodes[sides[1]].Role != syntax.Number {
 				continue
 			}
-			what, constant := r.tree.Text(sides[0]), r.tree.Text(sides[1])
-			if other, known := seen[what]; known && other != constant {
+			what, this := r.tree.Text(sides[0]), comparison{r.tree.Text(sides[1]), op[0] == '='}
+			other, known := seen[what]
+			if known && other.constant != this.constant && (other.equal != this.equal || this.equal == and) {
 				return true
 			}
-			seen[what] = constant
+			seen[what] = this
 		}
 		at = next
 	}

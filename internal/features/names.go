@@ -2,7 +2,7 @@ package features
 
 // Version names the meaning of the vector. It changes whenever a number's meaning does: a model serves only vectors of
 // the version that it learnt from.
-const Version = "f4"
+const Version = "f5"
 
 // Feature is one number of a vector.
 type Feature struct {
@@ -30,8 +30,6 @@ const (
 	languageScript
 	languagePython
 	languageNative
-	sourceShare
-	lexicalShare
 	errorsAdded
 
 	fileCount
@@ -43,7 +41,6 @@ const (
 	churn
 	movedShare
 	remarkShare
-	quiet
 	logShare
 	functionsTouched
 	functionsAdded
@@ -108,34 +105,26 @@ const (
 
 	commandVector
 	commandShell
-	commandQuote
 	commandOption
 
 	pathResolve
 	pathPrefix
 	pathSeparator
 	pathDots
-	pathDecode
-	pathNull
-	pathBase
 
 	escapeCalls
-	escapeCharacters
 	queryParameters
 	safeInterface
 	unsafeRemoved
-	entityFlags
 	hostCheck
 
 	boundsCheck
 	relationChanged
 	sizeChange
 	nullAfterFree
-	overflowCheck
 
 	textNames
 	textMatch
-	textShare
 
 	typeChecks
 	limitsAdded
@@ -145,6 +134,10 @@ const (
 	undefinedNames
 	unusedNames
 	unknownImports
+	alarms
+	idleNames
+	guardsBroad
+	throwsAdded
 
 	count // how many there are
 )
@@ -177,8 +170,6 @@ var table = [count]Feature{
 	languageScript: {"language_script", "share of touched files in JavaScript or TypeScript", false},
 	languagePython: {"language_python", "share of touched files in Python", false},
 	languageNative: {"language_native", "share of touched files in C or C++", false},
-	sourceShare:    {"source_share", "share of touched files whose source was at hand and that the patch fits", false},
-	lexicalShare:   {"lexical_share", "share of touched files that were read by the lexer alone: no source, no grammar, or over the limits", false},
 	errorsAdded:    {"errors_added", "files with an error in the tree after the patch and none before", true},
 
 	fileCount:         {"files", "touched source files", false},
@@ -190,7 +181,6 @@ var table = [count]Feature{
 	churn:             {"churn", "added tokens as a share of added and removed ones", false},
 	movedShare:        {"moved_share", "share of added tokens that were removed elsewhere in the patch", false},
 	remarkShare:       {"remark_share", "share of changed lines that are blank, or comments throughout", false},
-	quiet:             {"quiet", "1 if no token changes: only comments, white space or version numbers do", false},
 	logShare:          {"log_share", "share of added calls that write a log", false},
 	functionsTouched:  {"functions_touched", "functions, and top levels of files, with a changed token", true},
 	functionsAdded:    {"functions_added", "names of functions that are new in the touched files", true},
@@ -209,14 +199,14 @@ var table = [count]Feature{
 	sizeRatio:         {"size_ratio", "tokens of the touched functions after the patch as a multiple of those before", true},
 	emptied:           {"emptied", "share of touched functions that lost two thirds of their tokens", true},
 
-	unconditionalExit: {"unconditional_exit", "added return or throw that stands in a function's own block before other statements", true},
+	unconditionalExit: {"unconditional_exit", "added return, throw or end of the program that always happens before other statements of a function", true},
 	swallowed:         {"swallowed", "added handlers of errors that neither throw nor call anything", true},
 	sinksRemoved:      {"sinks_removed", "dangerous operations of the vulnerability's kind that are gone, minus those that are new, where positive", true},
 
 	guardsNew:          {"guards_new", "new or changed conditions that decide whether code is left or entered", true},
 	guardsRight:        {"guards_right", "tests in them that let pass what is allowed or stop what is denied", true},
 	guardsWrong:        {"guards_wrong", "tests in them that stop what is allowed or let pass what is denied", true},
-	guardContradiction: {"guard_contradiction", "new conditions that one value would have to equal two constants for, or differ from either", true},
+	guardContradiction: {"guard_contradiction", "changed chains of conditions that no value passes, every value passes, or of which a part decides nothing", true},
 	guardCovers:        {"guard_covers", "1 if a new condition that tests a variable of a dangerous operation decides whether it runs", true},
 	sinkShareNew:       {"sink_share_new", "share of dangerous operations in the touched functions that new conditions or new calls on their variables protect", true},
 	sinkShareAny:       {"sink_share_any", "share of them that any such condition or call protects, new or old", true},
@@ -255,43 +245,39 @@ var table = [count]Feature{
 
 	commandVector: {"command_vector", "calls that pass arguments as a list (execFile, spawn), added minus removed", false},
 	commandShell:  {"command_shell", "calls and options that use a shell, added minus removed", false},
-	commandQuote:  {"command_quote", "added calls that quote for a shell", false},
 	commandOption: {"command_option", "added strings - or --, which keep values from being options", false},
 
-	pathResolve:   {"path_resolve", "added calls that make a path canonical (resolve, normalize, realpath)", false},
+	pathResolve:   {"path_resolve", "added calls that make a path canonical (resolve, normalize, realpath), keep its last part or decode a URL's percent signs, and tests of a zero byte", false},
 	pathPrefix:    {"path_prefix", "added tests of a prefix or of a relation of paths", false},
 	pathSeparator: {"path_separator", "1 if such a test comes with a separator (path.sep, '/')", false},
 	pathDots:      {"path_dots", "added strings and regular expressions with two dots", false},
-	pathDecode:    {"path_decode", "added calls that decode a URL's percent signs", false},
-	pathNull:      {"path_null", "added tests of a zero byte", false},
-	pathBase:      {"path_base", "added calls that keep a path's last part alone", false},
 
-	escapeCalls:      {"escape_calls", "added calls that escape, encode or sanitise", false},
-	escapeCharacters: {"escape_characters", "how many of & < > \" ' are spelled as entities in what is added", false},
-	queryParameters:  {"query_parameters", "placeholders and calls that bind, added minus removed", false},
-	safeInterface:    {"safe_interface", "interfaces that are safe by design (safe_load, JSON.parse, textContent), added minus removed", false},
-	unsafeRemoved:    {"unsafe_removed", "interfaces that run or trust their input (eval, unserialize, innerHTML), removed minus added", false},
-	entityFlags:      {"entity_flags", "added options that keep a parser from external entities and documents", false},
-	hostCheck:        {"host_check", "added parts of a URL (host, origin, protocol, URL) that are looked at", false},
+	escapeCalls:     {"escape_calls", "added calls that escape, encode, sanitise or quote for a shell", false},
+	queryParameters: {"query_parameters", "placeholders and calls that bind, added minus removed", false},
+	safeInterface:   {"safe_interface", "interfaces that are safe by design (safe_load, JSON.parse, textContent), added minus removed, and added options that keep a parser from external entities", false},
+	unsafeRemoved:   {"unsafe_removed", "interfaces that run or trust their input (eval, unserialize, innerHTML), removed minus added", false},
+	hostCheck:       {"host_check", "added parts of a URL (host, origin, protocol, URL) that are looked at", false},
 
 	boundsCheck:     {"bounds_check", "added comparisons by < <= > >=", false},
 	relationChanged: {"relation_changed", "1 if comparisons by < <= > >= are swapped for others, or constants 1 are added or removed", false},
-	sizeChange:      {"size_change", "changed tokens in sizes and calls that reserve or copy memory", false},
+	sizeChange:      {"size_change", "changed tokens in sizes, limits of integer types, and calls that reserve or copy memory or calculate with checks", false},
 	nullAfterFree:   {"null_after_free", "added assignments of NULL, and releases of memory added or removed", false},
-	overflowCheck:   {"overflow_check", "added limits of integer types and checked arithmetic", false},
 
 	textNames: {"text_names", "1 if the vulnerability's text names a touched function or file", false},
 	textMatch: {"text_match", "BM25 of the touched code's words for the words of the vulnerability's text; a word's weight is by its form", false},
-	textShare: {"text_share", "share of changed tokens in functions or files that the text names", true},
 
 	typeChecks:     {"type_checks", "added tests and conversions of type (typeof, isArray, isinstance, String)", false},
 	limitValue:     {"limit_value", "logarithm (base 10) of the smallest number that an added comparison or slice holds something to; 0 without any", false},
 	filterShare:    {"filter_share", "share of some hostile texts of the weakness that an added expression or constant would catch", false},
 	filterHarm:     {"filter_harm", "share of some benign texts that it would catch too", false},
-	undefinedNames: {"undefined_names", "names that are brought in and nothing declares, or that lose their declaration and are still used; scripts and Python", true},
+	undefinedNames: {"undefined_names", "names that nothing declares where they are used, or only later, and that were declared or not there before", true},
 	unusedNames:    {"unused_names", "names that the patch declares and nothing in the file uses", true},
 	unknownImports: {"unknown_imports", "modules that the touched files did not name before and that neither the language nor the patch brings", false},
 	limitsAdded:    {"limits_added", "added comparisons of a length, size, count or depth", false},
+	alarms:         {"alarms", "kinds of damage that hardly a good patch does: names that nothing defines, unknown modules, code that is never reached, broken syntax, contradictions, what Go refuses", true},
+	idleNames:      {"idle_names", "variables and parameters in functions that nothing reads, and that were read or weren't there before", true},
+	guardsBroad:    {"guards_broad", "new conditions that leave for ordinary values: whatever is there, a text, a list that isn't empty", true},
+	throwsAdded:    {"throws_added", "statements that throw, added", true},
 }
 
 // OfVulnerability names the features that tell of the vulnerability and nothing of the patch.

@@ -27,6 +27,8 @@ type side struct {
 	// runs are the changed lines; those of the two sides belong together, one by one.
 	runs []span
 	tree *syntax.Tree // nil when only tokens are known
+	// scraps is set when src is but the lines around the changes.
+	scraps bool
 	// The whole source and its tokens, comments among them; the same as src without one.
 	fullSrc []byte
 	full    []syntax.Token
@@ -105,8 +107,8 @@ func within(hunks []diff.Hunk, left *int) []diff.Hunk {
 // newSide keeps of a source what lies near its changes.
 func newSide(lang syntax.Language, src []byte, runs []span) *side {
 	tokens := syntax.Lex(lang, src)
-	kept, mapped := elide(lang, src, tokens, runs)
-	return &side{lang: lang, src: kept, runs: mapped, fullSrc: src, full: tokens}
+	kept, mapped, scraps := elide(lang, src, tokens, runs)
+	return &side{lang: lang, src: kept, runs: mapped, scraps: scraps, fullSrc: src, full: tokens}
 }
 
 // parse makes the trees of both sides where a grammar, the budget and the text allow it, and their tokens.

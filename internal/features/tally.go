@@ -109,7 +109,6 @@ func (e *entry) net() int { return e.added - e.removed }
 // fill sets the numbers that come of tokens alone.
 func (t *tally) fill(v Vector) {
 	v[tokensAdded], v[tokensRemoved] = float64(t.added), float64(t.removed)
-	v[quiet] = truth(t.added+t.removed == 0)
 	v[churn] = ratio(t.added, t.added+t.removed)
 	moved, logs := 0, 0
 	for _, e := range t.order {
@@ -199,7 +198,7 @@ func (t *tally) specific(v Vector, e *entry) {
 		t.dangerNames(v, e, more)
 	case syntax.Text:
 		if e.sense&isEntity != 0 {
-			v[entityFlags] += more
+			v[safeInterface] += more
 		}
 		if e.sense&isShell != 0 {
 			v[commandShell] += n
@@ -226,12 +225,12 @@ var wordRules = []struct {
 	keyword bool
 }{
 	{isOwn, pollutionOwn, addsOnly, false}, {isPlain, pollutionNullObject, callsOnly, true}, {isVector, commandVector, netOf, false},
-	{isShell, commandShell, netOf, false}, {isQuote, commandQuote, callsOnly, false}, {isCanonical, pathResolve, callsOnly, false},
-	{isPrefix, pathPrefix, callsOnly, false}, {isSeparator, pathSeparator, addsOnly, false}, {isDecode, pathDecode, callsOnly, false},
-	{isBase, pathBase, callsOnly, false}, {isEscape, escapeCalls, callsOnly, false}, {isBind, queryParameters, netOf, false},
-	{isSafe, safeInterface, netOf, false}, {isUnsafe, unsafeRemoved, removes, false}, {isEntity, entityFlags, addsOnly, false},
+	{isShell, commandShell, netOf, false}, {isEscape | isQuote, escapeCalls, callsOnly, false}, {isCanonical | isDecode | isBase, pathResolve, callsOnly, false},
+	{isPrefix, pathPrefix, callsOnly, false}, {isSeparator, pathSeparator, addsOnly, false},
+	{isBind, queryParameters, netOf, false},
+	{isSafe, safeInterface, netOf, false}, {isUnsafe, unsafeRemoved, removes, false}, {isEntity, safeInterface, addsOnly, false},
 	{isHost, hostCheck, addsOnly, false}, {isSize, sizeChange, addsOnly, true}, {isAllocation, sizeChange, addsOnly, true},
-	{isRelease, nullAfterFree, addsOnly, true}, {isIntegerLimit, overflowCheck, addsOnly, false}, {isType, typeChecks, addsOnly, true},
+	{isRelease, nullAfterFree, addsOnly, true}, {isIntegerLimit, sizeChange, addsOnly, false}, {isType, typeChecks, addsOnly, true},
 	{isFold, regexIgnoreCase, netOf, false}, {isLength, limitsAdded, addsOnly, false},
 }
 
@@ -263,22 +262,13 @@ func (t *tally) constant(v Vector, e *entry, more float64) {
 		v[pathSeparator] += more
 	}
 	if bytes.Contains(text, []byte(`\0`)) || bytes.Contains(text, []byte(`\x00`)) || bytes.Contains(text, []byte(`\u0000`)) || bytes.Contains(text, []byte("%00")) {
-		v[pathNull] += more
+		v[pathResolve] += more
 	}
 	if string(inner) == "-" || string(inner) == "--" || string(inner) == "^-" {
 		v[commandOption] += more
 	}
 	if string(inner) == "?" || bytes.Contains(inner, []byte("= ?")) || bytes.Contains(inner, []byte("%s")) || bytes.Contains(inner, []byte("=?")) || bytes.Contains(inner, []byte("(?,")) || bytes.Contains(inner, []byte("= $1")) {
 		v[queryParameters] += more
-	}
-	for i, entity := range [][]string{{"&amp;", "&#38;"}, {"&lt;", "&#60;", "&#x3c;"}, {"&gt;", "&#62;", "&#x3e;"}, {"&quot;", "&#34;", "&#x22;"}, {"&#39;", "&#x27;", "&apos;", "&#039;"}} {
-		_ = i
-		for _, form := range entity {
-			if bytes.Contains(bytes.ToLower(text[:min(len(text), 256)]), []byte(form)) {
-				v[escapeCharacters]++
-				break
-			}
-		}
 	}
 }
 
@@ -298,7 +288,6 @@ func (t *tally) relations(v Vector) {
 		v[limitsAdded] = 0
 	}
 	v[limitsAdded] = min(v[limitsAdded], float64(added))
-	v[escapeCharacters] = min(v[escapeCharacters], 5)
 	v[pollutionNames] = min(v[pollutionNames], 3)
 }
 
