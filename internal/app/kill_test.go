@@ -191,6 +191,7 @@ type cluster struct {
 	server   *pgtest.Server
 	redis    *redistest.Server
 	mu       sync.Mutex // guards front
+	addr     string     // of the service, whichever process it is
 	front    *process
 	workers  []*process
 	sent     atomic.Int64
@@ -213,7 +214,7 @@ func newCluster(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.store.Close() })
-	c.front = launch(t, front)
+	c.addr, c.front = front.Addr, launch(t, front)
 	c.workers = []*process{launch(t, config()), launch(t, config())}
 	if status, body := c.post("/wargaming/ab-testing/enable", map[string]any{"rate": 0.3}); status != http.StatusOK {
 		t.Fatalf("%d %v", status, body)
@@ -228,7 +229,7 @@ func (c *cluster) post(path string, body any) (int, map[string]any) {
 		c.Error(err)
 		return 0, nil
 	}
-	request, err := http.NewRequestWithContext(c.Context(), http.MethodPost, "http://"+c.front.config.Addr+path, bytes.NewReader(text))
+	request, err := http.NewRequestWithContext(c.Context(), http.MethodPost, "http://"+c.addr+path, bytes.NewReader(text))
 	if err != nil {
 		c.Error(err)
 		return 0, nil
@@ -252,7 +253,8 @@ func (c *cluster) post(path string, body any) (int, map[string]any) {
 func (c *cluster) load(n int64, halfway func()) {
 	c.Helper()
 	var done atomic.Int64
-	var clients, fault sync.WaitGroup
+	var clients sync.WaitGroup
+	half := make(chan struct{}) // closed when half were accepted
 	deadline := time.Now().Add(time.Minute)
 	for range 4 {
 		clients.Go(func() {
@@ -268,7 +270,7 @@ func (c *cluster) load(n int64, halfway func()) {
 				case http.StatusOK, http.StatusAccepted:
 					c.accepted.Store(body["validation_id"], true)
 					if done.Add(1) == n/2 {
-						fault.Go(halfway)
+						close(half)
 					}
 				case 0, http.StatusServiceUnavailable:
 					time.Sleep(10 * time.Millisecond)
@@ -279,8 +281,12 @@ func (c *cluster) load(n int64, halfway func()) {
 			}
 		})
 	}
+	select {
+	case <-half:
+		halfway()
+	case <-time.After(time.Until(deadline)):
+	}
 	clients.Wait()
-	fault.Wait()
 	if done.Load() < n {
 		c.Fatalf("%d of %d were accepted in time", done.Load(), n)
 	}

@@ -47,7 +47,7 @@ func TestPartition(t *testing.T) {
 	}
 	front := hostConfig{Data: t.TempDir(), Database: database, NoTrials: true, Addr: l.Addr().String()}
 	_ = l.Close() // the address is all that was wanted
-	c := &cluster{T: t, store: st, front: launch(t, front)}
+	c := &cluster{T: t, store: st, addr: front.Addr, front: launch(t, front)}
 	far := hostConfig{Data: t.TempDir(), Database: strings.Replace(pgtest.TCP(database), server.Address(), address, 1), Pace: time.Hour}
 	lost := launchAs(t, far, away.Command(os.Args[0]))
 
