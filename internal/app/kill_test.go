@@ -190,8 +190,7 @@ type cluster struct {
 	store    *postgres.Store
 	server   *pgtest.Server
 	redis    *redistest.Server
-	mu       sync.Mutex // guards front
-	addr     string     // of the service, whichever process it is
+	addr     string // of the service, whichever process it is
 	front    *process
 	workers  []*process
 	sent     atomic.Int64
