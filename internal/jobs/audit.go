@@ -25,9 +25,10 @@ type Auditor interface {
 // errAgain has River try again after a pause.
 var errAgain = errors.New("to be tried again")
 
-// Audit queues the wargame of an A/B test that the store has. Where that fails, the next sweep does it.
+// Audit queues the wargame of an A/B test that the store has. Where that fails, a sweep does it soon.
 func (q *Queue) Audit(ctx context.Context, id string) {
 	if err := q.engine.EnqueueAudit(ctx, id); err != nil {
+		q.unswept.Store(true)
 		q.Logger.WarnContext(ctx, "an A/B test could not be queued yet", "ab_test", id, "error", err)
 	}
 }

@@ -30,6 +30,7 @@ import (
 	"maps"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -152,6 +153,8 @@ type Queue struct {
 	started bool
 	end     context.CancelFunc // ends the goroutine that done waits for
 	done    sync.WaitGroup
+
+	unswept atomic.Bool // there is an A/B test that could not be queued
 
 	mu       sync.Mutex // guards what follows
 	open     bool
@@ -352,6 +355,11 @@ func (q *Queue) enqueueLater(ctx context.Context) {
 			}
 			continue
 		case <-tick.C:
+		}
+		if q.unswept.Swap(false) {
+			if err := q.sweep(ctx); err != nil {
+				q.unswept.Store(true)
+			}
 		}
 		q.mu.Lock()
 		waiting := maps.Clone(q.unqueued)

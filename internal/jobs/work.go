@@ -183,6 +183,9 @@ func (q *Queue) finish(ctx context.Context, a store.Attempt, v Outcome) (next, e
 		switch {
 		case err == nil:
 			q.Logger.InfoContext(ctx, "validation finished", "validation_id", a.ID, "verdict", v.Verdict, "attempt", a.Number)
+			if v.ABTest != nil && v.ABTest.State == store.Pending {
+				q.Audit(ctx, v.ABTest.ID)
+			}
 			q.announce(ctx, a.ID)
 			return never, nil
 		case errors.Is(err, store.ErrFinished), errors.Is(err, store.ErrNotFound):
