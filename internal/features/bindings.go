@@ -182,7 +182,7 @@ func (b *bindings) names(i, scope, value int) {
 }
 
 func (b *bindings) add(name string, scope, at, value int) {
-	if name == "" { // the parser put in what was missing
+	if name == "" { // the parser puts in what is missing
 		return
 	}
 	list := b.of[name]
@@ -274,7 +274,7 @@ var outside = set("stdin stdout stderr errno environ java javax org com net io s
 // isUse says whether node i is a name whose meaning has to be looked for.
 func (b *bindings) isUse(i int) bool {
 	n := b.tree.Nodes[i]
-	if n.Role != syntax.Identifier || n.Size != 1 || b.declaring[i] || n.Parent < 0 {
+	if n.Role != syntax.Identifier || n.Size != 1 || b.declaring[i] || n.Parent < 0 || n.Start == n.End { // the parser puts in what is missing
 		return false
 	}
 	text := b.tree.Bytes(i)
