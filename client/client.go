@@ -31,6 +31,7 @@ type Client struct {
 	base      *url.URL
 	http      *http.Client
 	userAgent string
+	token     string
 	poll      time.Duration
 	retries   int
 	pause     time.Duration
@@ -45,6 +46,9 @@ func WithHTTPClient(c *http.Client) Option { return func(client *Client) { clien
 
 // WithUserAgent names the caller to the service; the default is "crisol-client".
 func WithUserAgent(name string) Option { return func(c *Client) { c.userAgent = name } }
+
+// WithToken shows a token of crisol token create with every request.
+func WithToken(token string) Option { return func(c *Client) { c.token = token } }
 
 // WithPoll sets how long one request waits for a verdict before the next one asks again; the default is 30 s, the
 // most is 10 minutes.
@@ -363,8 +367,8 @@ func (c *Client) once(ctx context.Context, method, path string, query url.Values
 		return -1, crisol.Errorf(crisol.KindInput, "%s %s: %w", method, path, err)
 	}
 	request.Header.Set("Accept", "application/json")
-	request.Header.Set("User-Agent", c.userAgent)
-	if method == http.MethodPost {
+	c.mark(request)
+	if len(body) > 0 {
 		request.Header.Set("Content-Type", "application/json")
 	}
 	response, err := c.http.Do(request)
@@ -390,6 +394,14 @@ func (c *Client) once(ctx context.Context, method, path string, query url.Values
 		return -1, crisol.Errorf(crisol.KindInfrastructure, "%s %s: decode answer: %w", method, path, err)
 	}
 	return 0, nil
+}
+
+// mark says who asks.
+func (c *Client) mark(request *http.Request) {
+	request.Header.Set("User-Agent", c.userAgent)
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
 }
 
 func retryAfter(header http.Header) time.Duration {

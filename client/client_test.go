@@ -78,13 +78,19 @@ func TestFollows(t *testing.T) {
 	c := connect(t, s.URL, client.WithPoll(20*time.Millisecond))
 
 	ctx, giveUp := context.WithCancel(t.Context())
-	go func() { <-begun; giveUp() }()
-	_, err := c.Validate(ctx, request)
+	patient := request
+	patient.Wait = "0s"
+	record, err := c.Submit(ctx, patient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	_, err = c.Await(ctx, record, func(client.Record) { giveUp() })
 	id := client.IDOf(err)
 	if !errors.Is(err, context.Canceled) || id == "" || !strings.Contains(err.Error(), id) {
 		t.Fatalf("given up with %v", err)
 	}
-	record, err := c.Get(t.Context(), id)
+	record, err = c.Get(t.Context(), id)
 	if err != nil || record.State != client.Running || record.Verdict != "" || record.Attempts != 1 {
 		t.Fatalf("%+v, %v", record, err)
 	}

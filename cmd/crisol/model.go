@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"crisol"
+	"crisol/client"
 	"crisol/internal/app"
 	"crisol/internal/corpus"
 	"crisol/internal/dataset"
@@ -274,9 +275,31 @@ func modelList(g *global) *cobra.Command {
 }
 
 func modelPromote(g *global) *cobra.Command {
-	return &cobra.Command{
-		Use: "promote VERSION", Short: "Make a model the one that decides", Args: exactly(1, "VERSION"),
+	var server string
+	var force bool
+	cmd := &cobra.Command{
+		Use: "promote VERSION", Short: "Make a model the one that decides",
+		Long: `Makes a model the one that decides. A service knows how models did on the same requests, and with --server promotes only
+one that was shown to be better than the one that decides, unless --force is given. Without --server nothing is known of
+that, so --force is needed; it concerns this machine's commands, and services where nothing was promoted.`,
+		Example: `  crisol model promote rf_v2 --server http://127.0.0.1:8026
+  crisol model promote gbdt_v1 --force`,
+		Args: exactly(1, "VERSION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if server != "" {
+				c, err := client.New(server, client.WithUserAgent("crisol/"+app.Version), client.WithToken(os.Getenv("CRISOL_TOKEN")))
+				if err != nil {
+					return fmt.Errorf("--server: %w", err)
+				}
+				if _, err := c.Promote(cmd.Context(), args[0], force); err != nil {
+					return err
+				}
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s decides from now on\n", args[0])
+				return nil
+			}
+			if !force {
+				return crisol.WithHint(crisol.Errorf(crisol.KindInput, "whether %s is better isn't known here", args[0]), "ask the service with --server, or promote it all the same with --force")
+			}
 			registry, err := app.Models(g.config)
 			if err != nil {
 				return err
@@ -288,6 +311,9 @@ func modelPromote(g *global) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&server, "server", "", "URL of the service whose model it is to be")
+	cmd.Flags().BoolVar(&force, "force", false, "promote it although it wasn't shown to be better")
+	return cmd
 }
 
 func modelExplain(g *global) *cobra.Command {

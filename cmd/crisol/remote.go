@@ -33,7 +33,7 @@ func runRemote(cmd *cobra.Command, f *validateFlags, args []string) error {
 			return crisol.WithHint(crisol.Errorf(crisol.KindInput, "--%s can't be had with --server", name), "%s", serverRefuses[name])
 		}
 	}
-	c, err := client.New(f.server, client.WithUserAgent("crisol/"+app.Version), client.WithPoll(lookEvery))
+	c, err := client.New(f.server, client.WithUserAgent("crisol/"+app.Version), client.WithToken(os.Getenv("CRISOL_TOKEN")), client.WithPoll(lookEvery))
 	if err != nil {
 		return fmt.Errorf("--server: %w", err)
 	}

@@ -83,7 +83,7 @@ target's tests, A4 all variants are blocked too and the repeats leave at most th
 	flags.BoolVar(&f.mlFirst, "ml-first", false, "decide by what needs no trial, else by the model where its certificate allows it, else by trial")
 	flags.Float64Var(&f.threshold, "confidence-threshold", 0, "with --ml-first, the least confidence wanted of the model; it can only make it decide less")
 	flags.StringVar(&f.request, "request", "", "a request as the service takes it, in JSON; - reads standard input")
-	flags.StringVar(&f.server, "server", "", "URL of a service that decides; it gets the diff, and --timeout bounds the wait")
+	flags.StringVar(&f.server, "server", "", "URL of a service that decides; it gets the diff and the token in CRISOL_TOKEN, if any, and --timeout bounds the wait")
 	flags.StringVar(&f.format, "format", "text", "text or json; json prints the validation and nothing else on standard output")
 	flags.StringVar(&f.repeat, "repeat", "auto", "runs of each exploit on each side; auto repeats until the residual risk is below --risk")
 	flags.Float64Var(&f.risk, "risk", 0.01, "residual probability that an exploit which still works is missed, for --repeat auto")

@@ -56,6 +56,8 @@ func (s *server) addMLFirst() {
 type question struct {
 	item cache.Item
 	ok   bool
+	// epoch is the one that the item is of.
+	epoch string
 }
 
 type questionKey struct{}
@@ -81,7 +83,8 @@ func (s *server) question(body []byte) question {
 	if scope.Type != gjson.String || scope.Str == "" {
 		return question{}
 	}
-	return question{ok: true, item: cache.Item{Kind: cache.Predictions, Scope: scope.Str, Key: cache.KeyOf([]byte("ml-first"), []byte(s.Epoch()), body)}}
+	epoch := s.Epoch()
+	return question{ok: true, epoch: epoch, item: cache.Item{Kind: cache.Predictions, Scope: scope.Str, Key: cache.KeyOf([]byte("ml-first"), []byte(epoch), body)}}
 }
 
 func (s *server) write(w http.ResponseWriter, body []byte) {
@@ -133,7 +136,7 @@ func (s *server) mlFirst(ctx context.Context, in *struct{ Body ValidateRequest }
 		switch {
 		case err != nil:
 			return nil, err
-		case !keep:
+		case !keep || s.Epoch() != q.epoch: // it may be another model's than the key says
 			return nil, unsettled{out}
 		}
 		return bytes.Replace(out.Body, cachedFalse, cachedTrue, 1), nil

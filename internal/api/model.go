@@ -28,8 +28,9 @@ type Auditor interface {
 type Models interface {
 	// List returns every model, with how far it is trusted.
 	List(ctx context.Context) ([]Model, error)
-	// Promote makes a model the champion. An unknown one is a crisol.KindNotFound error.
-	Promote(ctx context.Context, version string) (Model, error)
+	// Promote makes a model the champion. An unknown one is a crisol.KindNotFound error; one that tests don't show to be
+	// better is a crisol.KindInput error unless it is forced.
+	Promote(ctx context.Context, version string, force bool) (Model, error)
 	// Champion is the version that decides.
 	Champion(ctx context.Context) (string, error)
 }
@@ -261,11 +262,12 @@ func (s *server) addModels() {
 	})
 	huma.Register(s.huma, s.operation(huma.Operation{
 		OperationID: "promote-model", Method: http.MethodPost, Path: "/wargaming/models/{version}/promote", Tags: []string{"Model"},
-		Summary: "Make a model the champion", Description: "It decides from now on, as far as its own certificates allow.",
+		Summary: "Make a model the champion", Description: "It decides from now on, as far as its own certificates allow. One that tests with both haven't shown to be better is refused, unless force is set.",
 	}, http.StatusNotFound, http.StatusServiceUnavailable, http.StatusUnsupportedMediaType, http.StatusRequestEntityTooLarge), func(ctx context.Context, in *struct {
 		Version string `path:"version" maxLength:"64" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$"`
+		Force   bool   `query:"force" doc:"Although tests don't show that it is better"`
 	}) (*modelOutput, error) {
-		m, err := s.Models.Promote(ctx, in.Version)
+		m, err := s.Models.Promote(ctx, in.Version, in.Force)
 		if err != nil {
 			return nil, s.asError(ctx, err)
 		}

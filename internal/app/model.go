@@ -16,7 +16,9 @@ import (
 	"crisol/internal/api"
 	"crisol/internal/audit"
 	"crisol/internal/certify"
+	"crisol/internal/dataset"
 	"crisol/internal/diff"
+	"crisol/internal/experiment"
 	"crisol/internal/extract"
 	"crisol/internal/features"
 	"crisol/internal/policy"
@@ -75,6 +77,8 @@ type oracle struct {
 	mu     sync.Mutex
 	usable []*predict.Bundle
 	listed time.Time
+	kept   string // the version that the registry named when it was looked at last
+	looked time.Time
 }
 
 func newOracle(models *predict.Registry, auditor *audit.Auditor) *oracle {
@@ -110,7 +114,7 @@ func (o *oracle) ask(s *scenario.Scenario, files []diff.Touched) (validate.Opini
 	}
 	opinion := validate.Opinion{
 		Prediction: p, Bounds: champion.Bounds(), FeatureVersion: read.Version,
-		Features: func() ([]byte, error) { return json.Marshal(read) },
+		Features: func() ([]byte, error) { return json.Marshal(keptFeatures{read.Version, read.Vector, read.NGrams}) },
 	}
 	if snippet.Made(s) { // certificates are about patches of packages: of snippets, trust is known by tests alone
 		opinion.Prediction.ModelVersion += onSnippets
@@ -125,15 +129,35 @@ func (o *oracle) ask(s *scenario.Scenario, files []diff.Touched) (validate.Opini
 	return opinion, nil
 }
 
-// champion is the model that decides: the one promoted in the store, else the registry's.
+// keptFeatures is how A/B tests keep what the model read: a feature without a value is null.
+type keptFeatures struct {
+	Version string
+	Vector  dataset.Vector
+	NGrams  dataset.NGrams
+}
+
+// champion is the model that decides: the one promoted in the store, else the registry's. Which that is is looked up now
+// and then, since every request asks.
 func (o *oracle) champion() (*predict.Bundle, error) {
 	if o.auditor != nil {
 		if version := o.auditor.Champion(); version != "" {
 			return o.models.Open(version)
 		}
 	}
-	return o.models.Champion()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if now := time.Now(); o.kept == "" || now.Sub(o.looked) > lookFor {
+		version, err := o.models.ChampionVersion()
+		if err != nil {
+			return nil, err
+		}
+		o.kept, o.looked = version, now
+	}
+	return o.models.Open(o.kept)
 }
+
+// lookFor is how long the model that the registry names is taken for the one.
+const lookFor = time.Second
 
 // others asks the challengers. One that fails says nothing.
 func (o *oracle) others(champion string, read predict.Features) map[string]float64 {
@@ -225,11 +249,26 @@ func (r registry) describe(m *api.Model, manifest *predict.Manifest) {
 	}
 }
 
-// Promote makes a model the champion of all that share the store.
-func (r registry) Promote(ctx context.Context, version string) (api.Model, error) {
+// Promote makes a model the champion of all that share the store. Without force it must have been shown to be better, on
+// tests that both were asked in.
+func (r registry) Promote(ctx context.Context, version string, force bool) (api.Model, error) {
 	b, err := r.oracle.models.Open(version)
 	if err != nil {
 		return api.Model{}, err
+	}
+	champion, err := r.Champion(ctx)
+	if err != nil {
+		return api.Model{}, err
+	}
+	if version != champion && !force {
+		c, err := r.auditor.Compare(ctx, champion, version, r.auditor.Now().Add(-compareOver))
+		if err != nil {
+			return api.Model{}, err
+		}
+		if c.Finding != experiment.Better {
+			return api.Model{}, crisol.WithHint(crisol.Errorf(crisol.KindInput, "%d tests in which both were asked don't show that %s is better than %s: %s", c.Pairs, version, champion, c.Finding),
+				"wait for more tests, or force it")
+		}
 	}
 	if err := r.auditor.Promote(ctx, version); err != nil {
 		return api.Model{}, err
@@ -253,20 +292,27 @@ type epoch struct {
 	oracle  *oracle
 	static  string // what doesn't change while the process runs
 
-	mu         sync.Mutex
-	seen, name string
+	mu   sync.Mutex
+	seen epochOf
+	name string
 }
 
 func (e *epoch) String() string {
-	now := e.auditor.Epoch()
+	champion, err := e.oracle.champion()
+	if err != nil {
+		return "" // no model: what is answered meanwhile is of no other epoch
+	}
+	now := epochOf{e.auditor.Epoch(), champion}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if now != e.seen || e.name == "" {
-		champion, err := e.oracle.champion()
-		if err != nil {
-			return "" // no model: what is answered meanwhile is of no other epoch
-		}
-		e.seen, e.name = now, e.static+"/"+champion.Version+"/"+champion.Provenance.RowsDigest+"/"+now
+		e.seen, e.name = now, e.static+"/"+champion.Version+"/"+champion.Digest+"/"+now.trust
 	}
 	return e.name
+}
+
+// epochOf is what an epoch's name was made of.
+type epochOf struct {
+	trust    string
+	champion *predict.Bundle
 }

@@ -39,6 +39,8 @@ type service struct {
 	url    string
 	flow   *validate.Flow
 	config *app.Config
+	// genuine is the predictor that the service came with.
+	genuine validate.Predictor
 	// says is the probability of fixed, or below 0 a failure.
 	says  atomic.Value
 	asked atomic.Int64
@@ -56,6 +58,9 @@ func (s *service) Predict(*scenario.Scenario, []diff.Touched) (validate.Opinion,
 		FeatureVersion: "f", Features: func() ([]byte, error) { return []byte("{}"), nil },
 	}, nil
 }
+
+// real has the service ask its own models.
+func (s *service) real() { s.flow.Predictor = s.genuine }
 
 func start(t *testing.T, rule policy.Rule) *service {
 	t.Helper()
@@ -75,7 +80,7 @@ func startWith(t *testing.T, c app.Config) *service {
 	}
 	s := &service{T: t, Service: made, flow: a.Flow, config: &a.Config}
 	s.says.Store(0.5)
-	a.Flow.Predictor = s
+	s.genuine, a.Flow.Predictor = a.Flow.Predictor, s
 	server := httptest.NewServer(made.Handler())
 	t.Cleanup(func() {
 		server.Close()
@@ -355,7 +360,10 @@ func TestModels(t *testing.T) {
 	if code := s.ask(http.MethodPost, "/wargaming/models/nobody/promote", nil, nil); code != http.StatusNotFound {
 		t.Errorf("an unknown model: %d", code)
 	}
-	if code := s.ask(http.MethodPost, "/wargaming/models/gbdt_v1/promote", nil, nil); code != http.StatusOK {
+	if code := s.ask(http.MethodPost, "/wargaming/models/gbdt_v1/promote", nil, nil); code != http.StatusUnprocessableEntity {
+		t.Errorf("without evidence: %d", code)
+	}
+	if code := s.ask(http.MethodPost, "/wargaming/models/gbdt_v1/promote?force=true", nil, nil); code != http.StatusOK {
 		t.Errorf("%d", code)
 	}
 	list = models{}

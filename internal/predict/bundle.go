@@ -28,6 +28,8 @@ const NGramFeature = "ngram_score"
 // Bundle is one model with all that belongs to it. It doesn't change, and may be asked by many at once.
 type Bundle struct {
 	Manifest
+	// Digest is the SHA-256 of the file that it was read from, in hex; "" of one that was just made.
+	Digest string
 	NGrams *linear.Model
 	Trees  *forest.Model
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 
@@ -44,6 +45,8 @@ func Decode(file []byte) (*Bundle, error) {
 	if err != nil {
 		return nil, crisol.Errorf(crisol.KindInput, "read the model: %w", err)
 	}
+	sum := sha256.Sum256(file)
+	b.Digest = hex.EncodeToString(sum[:])
 	return b, nil
 }
 
