@@ -4,9 +4,16 @@
 // `crisol model train --rows models/rows.jsonl.gz --out models` makes the *.model files of it again, byte for byte.
 package models
 
-import "embed"
+import (
+	"embed"
+)
 
 // FS holds the *.model files.
 //
 //go:embed *.model
 var FS embed.FS
+
+// Rows is rows.jsonl.gz.
+//
+//go:embed rows.jsonl.gz
+var Rows []byte

@@ -55,7 +55,6 @@ func (f *studyFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.rows, "rows", "", "file of labelled rows (*.jsonl.gz)")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of folds, trees and resamples: the same rows and seed give the same bytes")
-	_ = cmd.MarkFlagRequired("rows")
 }
 
 // study opens the rows.
@@ -134,32 +133,34 @@ func (f *studyFlags) options(cmd *cobra.Command, g *global) study.Options {
 
 func modelTrain(g *global) *cobra.Command {
 	var f studyFlags
+	var r relearnFlags
 	var out string
 	cmd := &cobra.Command{
-		Use: "train --rows FILE", Short: "Train models from labelled rows",
+		Use: "train (--rows FILE | --from-store)", Short: "Train models from labelled rows",
 		Long: `Trains rf_v1, a random forest, and gbdt_v1, gradient boosting, with their calibrations and certificates. The same rows
 and seed give the same files, byte for byte, on every machine.
 
+--from-store adds to the rows (by default those that come with Crisol) what wargames said of a service's predictions: each
+test weighs 1/propensity, and features of an older version are computed anew from the request. Tests judged within --window
+are not learnt. The models get the next number (rf_v2, gbdt_v2, ...) and enter as challengers: running services ask them
+beside the model that decides, and crisol model promote makes one decide. Certificates are made of the other rows alone.
+
 Without --out the models are kept below the data directory, where they take the place of those that come with Crisol.`,
 		Example: `  crisol model train --rows models/rows.jsonl.gz --out models
-  crisol model train --rows rows.jsonl.gz`,
+  crisol model train --rows rows.jsonl.gz
+  crisol model train --from-store --data /var/lib/crisol`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o := f.options(cmd, g)
-			s, err := f.study(o)
-			if err != nil {
-				return err
-			}
-			models, err := s.Train(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
 			registry, err := app.Models(g.config)
 			if err != nil {
 				return err
 			}
 			if out != "" {
 				registry.Dir = out
+			}
+			models, err := trained(cmd, g, f, r, registry)
+			if err != nil {
+				return err
 			}
 			for _, b := range []*predict.Bundle{models.Forest.Bundle, models.Boosting.Bundle} {
 				if err := registry.Keep(b); err != nil {
@@ -171,8 +172,35 @@ Without --out the models are kept below the data directory, where they take the 
 		},
 	}
 	f.add(cmd)
+	r.add(cmd, g)
+	cmd.MarkFlagsOneRequired("rows", "from-store")
 	cmd.Flags().StringVar(&out, "out", "", "folder to write the models to (default: models below the data directory)")
 	return cmd
+}
+
+// trained trains from rows, and from a service's A/B tests where that is asked for.
+func trained(cmd *cobra.Command, g *global, f studyFlags, r relearnFlags, registry *predict.Registry) (study.Models, error) {
+	o := f.options(cmd, g)
+	if !r.fromStore {
+		s, err := f.study(o)
+		if err != nil {
+			return study.Models{}, err
+		}
+		return s.Train(cmd.Context(), o)
+	}
+	var err error
+	if o.Generation, err = nextGeneration(registry); err != nil {
+		return study.Models{}, err
+	}
+	s, file, err := r.relearn(cmd, g, f, o)
+	if err != nil {
+		return study.Models{}, err
+	}
+	models, err := s.Train(cmd.Context(), o)
+	if err != nil {
+		return study.Models{}, err
+	}
+	return models, keepRows(registry.Dir, o.Generation, file)
 }
 
 func modelEval(g *global) *cobra.Command {
@@ -203,6 +231,7 @@ tables. It takes some minutes.`,
 		},
 	}
 	f.add(cmd)
+	_ = cmd.MarkFlagRequired("rows")
 	cmd.Flags().StringVar(&folder, "report", "", "folder to write report.html and report.json to")
 	cmd.Flags().StringVar(&card, "card", "", "Markdown file to write the tables to; in one that has the mark of the model card, what follows the mark is replaced")
 	return cmd

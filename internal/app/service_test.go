@@ -38,6 +38,7 @@ type service struct {
 	*app.Service
 	url    string
 	flow   *validate.Flow
+	app    *app.App
 	config *app.Config
 	// genuine is the predictor that the service came with.
 	genuine validate.Predictor
@@ -78,7 +79,7 @@ func startWith(t *testing.T, c app.Config) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{T: t, Service: made, flow: a.Flow, config: &a.Config}
+	s := &service{T: t, Service: made, flow: a.Flow, app: a, config: &a.Config}
 	s.says.Store(0.5)
 	s.genuine, a.Flow.Predictor = a.Flow.Predictor, s
 	server := httptest.NewServer(made.Handler())

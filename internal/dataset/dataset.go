@@ -27,6 +27,7 @@ const (
 	maxLine     = 1 << 20
 	maxRows     = 2_000_000
 	maxFeatures = 1024
+	maxWeight   = 1e6
 )
 
 // Header says what the numbers of a file's rows are.
@@ -58,6 +59,9 @@ type Row struct {
 	// Static is what the checks that need no model decide, and no model is asked then; "" where they leave it open.
 	Static  crisol.Verdict `json:"static,omitempty"`
 	Verdict crisol.Verdict `json:"verdict"`
+	// Weight is how many rows of its like it stands for: 1/propensity of one that a service sampled. 0, which is 1, marks a
+	// row of a corpus, of which certificates are made.
+	Weight float64 `json:"weight,omitempty"`
 	// Vector has one number a feature; NaN, written as null, where a feature has no value.
 	Vector Vector `json:"vector"`
 	// Baseline has the features of package baseline.
@@ -68,6 +72,14 @@ type Row struct {
 
 // Fixed is the label: whether a wargame found the candidate to be a fix.
 func (r Row) Fixed() bool { return r.Verdict == crisol.Fixed }
+
+// Weighs is the row's weight, 1 where none is written.
+func (r Row) Weighs() float64 {
+	if r.Weight == 0 {
+		return 1
+	}
+	return r.Weight
+}
 
 // Vector is a row's features; NaN is null in JSON.
 type Vector []float64
@@ -240,6 +252,8 @@ func (s *Set) check(rows []Row) error {
 			return crisol.Errorf(crisol.KindInput, "row %s: static checks never say %q", row.ID, row.Static)
 		case row.Verdict != crisol.Fixed && row.Verdict != crisol.NotFixed && row.Verdict != crisol.Broken:
 			return crisol.Errorf(crisol.KindInput, "row %s: verdict %q is no label", row.ID, row.Verdict)
+		case !(row.Weight >= 0 && row.Weight <= maxWeight):
+			return crisol.Errorf(crisol.KindInput, "row %s has weight %g, want 0 to %g", row.ID, row.Weight, float64(maxWeight))
 		case row.ID == "" || (i > 0 && rows[i-1].ID >= row.ID):
 			return crisol.Errorf(crisol.KindInput, "row %d, %q, is missing its ID, comes twice or is out of order", i, row.ID)
 		case len(row.NGrams) > 0 && int(row.NGrams[len(row.NGrams)-1].Bucket) >= s.Buckets:

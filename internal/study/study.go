@@ -28,6 +28,8 @@ type Options struct {
 	Seed      uint64 // 0 means 1
 	Workers   int    // 0 means one for each processor; nothing but the time depends on it
 	Resamples int    // of the bootstrap; 0 means 1000
+	// Generation numbers the models: 2 makes rf_v2; 0 means 1.
+	Generation int
 	// Vulnerability names the features that tell of the vulnerability and not of the patch.
 	Vulnerability []string
 	// Progress hears what is being done; nil hears nothing.
@@ -41,7 +43,7 @@ func (o Options) say(format string, args ...any) {
 }
 
 func (o Options) train() train.Options {
-	return train.Options{Seed: o.Seed, Workers: o.Workers}
+	return train.Options{Seed: o.Seed, Workers: o.Workers, Generation: o.Generation}
 }
 
 // Study is a set of rows with their groups and folds. Rows that static checks decide are not among them: no model is
@@ -94,7 +96,7 @@ func New(set dataset.Set, digest string, o Options) (*Study, error) {
 	for i, row := range set.Rows {
 		s.rows[i] = evaluate.Row{
 			Group: s.Groups[i], Vulnerability: row.Scenario, Class: row.Class, Operator: row.Operator, Ecosystem: row.Ecosystem,
-			Time: published(row.CVE), Label: labels[i], Weight: 1, Fold: s.Folds[i],
+			Time: published(row.CVE), Label: labels[i], Weight: row.Weighs(), Fold: s.Folds[i],
 		}
 	}
 	return s, nil

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"crisol"
+	"crisol/internal/dataset"
 	"crisol/internal/forest"
 	"crisol/internal/linear"
 	"crisol/internal/predict"
@@ -96,7 +97,7 @@ func (s *stack) fit(f, g int) (*linear.Model, error) {
 	var samples []linear.Sample
 	for i, row := range s.Rows {
 		if fold := s.Folds[i]; fold != f && fold != g {
-			samples = append(samples, linear.Sample{Sparse: s.sparse[i], Label: row.Fixed(), Weight: 1})
+			samples = append(samples, linear.Sample{Sparse: s.sparse[i], Label: row.Fixed(), Weight: row.Weighs()})
 		}
 	}
 	model, err := linear.Fit(samples, gramsSettings)
@@ -121,6 +122,11 @@ func (s *stack) without(fold int) forest.Dataset {
 	return s.dataset(func(i int) (float64, bool) { return s.nested[fold][i], s.Folds[i] != fold })
 }
 
+// weighted says whether any row weighs something else than 1.
+func (s *stack) weighted() bool {
+	return slices.ContainsFunc(s.Rows, func(r dataset.Row) bool { return r.Weighs() != 1 })
+}
+
 // all are all rows.
 func (s *stack) all() forest.Dataset {
 	return s.dataset(func(i int) (float64, bool) { return s.own[i], true })
@@ -131,7 +137,11 @@ func (s *stack) dataset(score func(i int) (float64, bool)) forest.Dataset {
 	for i, row := range s.Rows {
 		if grams, in := score(i); in {
 			d.Rows, d.Labels = append(d.Rows, s.row(i, grams)), append(d.Labels, row.Fixed())
+			d.Weights = append(d.Weights, row.Weighs())
 		}
+	}
+	if !s.weighted() {
+		d.Weights = nil
 	}
 	return d
 }

@@ -34,12 +34,20 @@ type Options struct {
 	Workers int     // goroutines, which change nothing but the time; 0 is one for each processor
 	Alpha   float64 // the risk that is certified; 0 means 0.05
 	Delta   float64 // the probability that a certificate is wrong; 0 means 0.1
+	// Generation numbers the models: rf_v2 for 2; 0 means 1.
+	Generation int
 }
 
-// Versions of the models that Run makes.
+// Versions of the models that Run makes, in the first generation.
 const (
 	ForestVersion   = "rf_v1"
 	BoostingVersion = "gbdt_v1"
+)
+
+// Kinds of models, whose versions are the kind and a generation's number.
+const (
+	ForestKind   = "rf_v"
+	BoostingKind = "gbdt_v"
 )
 
 // Settings of the learners, chosen once and by the folds' scores, not by the certificate's.
@@ -58,6 +66,9 @@ func (o Options) defaults() Options {
 	}
 	if o.Delta == 0 {
 		o.Delta = 0.1
+	}
+	if o.Generation == 0 {
+		o.Generation = 1
 	}
 	return o
 }
@@ -90,7 +101,7 @@ func Run(ctx context.Context, d Data, o Options) (rf, gbdt Trained, err error) {
 	}
 	grow := forestSettings
 	grow.Seed, grow.Workers = o.Seed, o.Workers
-	rf, err = s.train(ctx, o, recipe{ForestVersion, settings(grow), func(ctx context.Context, d forest.Dataset) (*forest.Model, error) {
+	rf, err = s.train(ctx, o, recipe{fmt.Sprint(ForestKind, o.Generation), settings(grow), func(ctx context.Context, d forest.Dataset) (*forest.Model, error) {
 		trained, err := grow.Train(ctx, d)
 		return trained.Model, err
 	}})
@@ -99,7 +110,7 @@ func Run(ctx context.Context, d Data, o Options) (rf, gbdt Trained, err error) {
 	}
 	boost := boostingSettings
 	boost.Seed, boost.Workers = o.Seed, o.Workers
-	gbdt, err = s.train(ctx, o, recipe{BoostingVersion, settings(boost), boost.Train})
+	gbdt, err = s.train(ctx, o, recipe{fmt.Sprint(BoostingKind, o.Generation), settings(boost), boost.Train})
 	if err != nil {
 		return rf, gbdt, fmt.Errorf("train %s: %w", BoostingVersion, err)
 	}
@@ -198,23 +209,29 @@ func (s *stack) calibration(scores []float64, in func(i int) bool) (d calibrate.
 	for i, row := range s.Rows {
 		if in(i) {
 			d.Scores, d.Labels, d.Groups = append(d.Scores, scores[i]), append(d.Labels, row.Fixed()), append(d.Groups, s.Groups[i])
+			d.Weights = append(d.Weights, row.Weighs())
 		}
 	}
 	return d
 }
 
 // bundle puts the parts together. The certificate is for the probabilities that the shipped calibration gives to scores
-// out of fold.
+// out of fold, and made of corpus rows alone: those of a service were chosen by how unsure a model was of them, which a
+// certificate can't correct for.
 func (s *stack) bundle(o Options, r recipe, trees *forest.Model, t Trained) (*predict.Bundle, error) {
 	curve, err := calibrate.Choose(s.calibration(t.Scores, func(int) bool { return true }))
 	if err != nil {
 		return nil, fmt.Errorf("calibrate: %w", err)
 	}
 	groups, fixed := map[int]bool{}, 0
-	cases, samples := make([]certify.Case, len(s.Rows)), make([]experiment.Sample, len(s.Rows))
+	var cases []certify.Case
+	samples := make([]experiment.Sample, len(s.Rows))
 	for i, row := range s.Rows {
-		cases[i] = certify.Case{Group: s.Groups[i], Score: curve.Probability(t.Scores[i]), Fixed: row.Fixed()}
-		samples[i] = experiment.Sample{Score: cases[i].Score, Weight: 1}
+		score := curve.Probability(t.Scores[i])
+		if row.Weight == 0 {
+			cases = append(cases, certify.Case{Group: s.Groups[i], Score: score, Fixed: row.Fixed()})
+		}
+		samples[i] = experiment.Sample{Score: score, Weight: row.Weighs()}
 		groups[s.Groups[i]] = true
 		if row.Fixed() {
 			fixed++
