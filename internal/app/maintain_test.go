@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"testing"
@@ -8,7 +9,10 @@ import (
 
 	"crisol"
 	"crisol/internal/policy"
+	"crisol/internal/scenario"
 	"crisol/internal/store"
+	"crisol/internal/validate"
+	"crisol/internal/wargame"
 )
 
 // kept puts a verdict into the store as if an earlier version of the scenario had come to it.
@@ -27,11 +31,27 @@ func (s *service) kept(n int, diff string, finished time.Time, change func(*stor
 	return id
 }
 
-// TestRevocation: a verdict that rests on another version of its scenario is judged anew by a real wargame. The history
-// says what became of it, and a revoked one counts as validated no more.
+// refuted is an arena whose every exploit goes on to work.
+type refuted struct{ validate.Arena }
+
+// Run implements validate.Arena.
+func (refuted) Run(context.Context, wargame.Order) (wargame.Report, error) {
+	return wargame.Report{Gates: []crisol.Gate{
+		{Name: crisol.GatePrepare, Outcome: crisol.Passed}, {Name: crisol.GateExploitVulnerable, Outcome: crisol.Passed}, {Name: crisol.GatePatchApplies, Outcome: crisol.Passed},
+		{Name: crisol.GateExploitPatched, Outcome: crisol.Failed, Evidence: "it still works"},
+	}}, nil
+}
+
+// SelfTest implements validate.Arena.
+func (refuted) SelfTest(context.Context, *scenario.Scenario, wargame.SelfTestOptions) (wargame.SelfTest, error) {
+	return wargame.SelfTest{}, nil
+}
+
+// TestRevocation: a verdict that rests on another version of its scenario is judged anew. The history says what became of it, and a revoked one counts as validated no more.
 func TestRevocation(t *testing.T) {
 	t.Parallel()
 	s := start(t, policy.Certified)
+	s.flow.Arena = refuted{s.flow.Arena}
 	// This patch only seems to help: it does nothing.
 	id := s.kept(1, "--- /dev/null\n+++ b/NOTES.txt\n@@ -0,0 +1 @@\n+nothing\n", time.Now().Add(-time.Hour).UTC().Truncate(time.Microsecond), func(e *store.Entry) {
 		_, digest := s.digests("app-path-traversal", e.Submission.Normalised.PatchDiff)
