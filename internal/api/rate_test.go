@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"crisol/internal/api"
 	"crisol/internal/api/apitest"
@@ -17,7 +18,8 @@ import (
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
 	s := apitest.Start(t, apitest.Flow{}, apitest.Config{API: func(d *api.Deps) {
-		d.Limiter = ratelimit.NewLocal(0, nil)
+		noon := time.Now() // and it stays noon
+		d.Limiter = ratelimit.NewLocal(0, func() time.Time { return noon })
 		d.Limits = api.Limits{Validate: 2, Other: 5}
 		d.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
 	}})
