@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -49,6 +50,7 @@ func (s *server) limit(next http.Handler) http.Handler {
 		}
 		ctx, answered := s.recall(w, r, body)
 		if answered {
+			done(body)
 			return
 		}
 		if body, err = strict(body); err != nil {
@@ -64,7 +66,7 @@ func (s *server) limit(next http.Handler) http.Handler {
 func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Now().Add(readFor)) // a recorder in a test has none to set
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.MaxBody))
+	body, err := readAll(http.MaxBytesReader(w, r.Body, s.MaxBody), min(r.ContentLength, maxPooled))
 	_ = deadlines.SetReadDeadline(time.Time{})
 	return body, err
 }
@@ -143,5 +145,33 @@ func checkForm(d *json.Decoder) error {
 		if len(levels) == 0 && d.More() {
 			return errors.New("something follows the JSON text")
 		}
+	}
+}
+
+// maxPooled is the length of bodies up to which their memory is used again.
+const maxPooled = 64 << 10
+
+// bodies is memory that bodies are read into: of requests that are answered from the cache nothing else is kept.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// readAll is io.ReadAll into memory for as much as is announced, if that is said.
+func readAll(r io.Reader, announced int64) ([]byte, error) {
+	if announced <= 0 {
+		return io.ReadAll(r)
+	}
+	held := bodies.Get().(*[]byte)
+	body := *held
+	if *held = nil; int64(cap(body)) <= announced {
+		body = make([]byte, 0, announced+bytes.MinRead)
+	}
+	into := bytes.NewBuffer(body[:0])
+	_, err := into.ReadFrom(r)
+	return into.Bytes(), err
+}
+
+// done gives back the memory of a body that nobody has kept.
+func done(body []byte) {
+	if cap(body) <= 2*maxPooled {
+		bodies.Put(&body)
 	}
 }
