@@ -19,7 +19,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -107,8 +106,7 @@ func (s *Store) Schema(ctx context.Context) (have, newest int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	sources := provider.ListSources()
-	newest = sources[len(sources)-1].Version
+	newest = relational.Newest(provider)
 	var made bool
 	if err := s.db.QueryRowContext(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL`).Scan(&made); err != nil || !made {
 		return 0, newest, s.fault("read schema version of", err)
@@ -118,15 +116,7 @@ func (s *Store) Schema(ctx context.Context) (have, newest int64, err error) {
 }
 
 func (s *Store) provider() (*goose.Provider, error) {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, fmt.Errorf("read embedded migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, s.db, files)
-	if err != nil {
-		return nil, fmt.Errorf("read embedded migrations: %w", err)
-	}
-	return provider, nil
+	return relational.Provider(goose.DialectPostgres, s.db, migrations)
 }
 
 // Alone runs do while no other process that shares the database runs its own: what changes tables is done by one at a
@@ -175,19 +165,9 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	have, err := provider.GetDBVersion(ctx)
+	done, err := relational.Migrations{Provider: provider, Name: s.name, Newer: "use the newer crisol, or another database", Fault: s.fault}.Apply(ctx)
 	if err != nil {
-		return s.fault("read schema version of", err)
-	}
-	sources := provider.ListSources()
-	if known := sources[len(sources)-1].Version; have > known {
-		return crisol.WithHint(crisol.Errorf(crisol.KindInfrastructure,
-			"open database %s: its schema %d is from a newer crisol; this one knows up to %d", s.name, have, known),
-			"use the newer crisol, or another database")
-	}
-	done, err := provider.Up(ctx)
-	if err != nil {
-		return s.fault("migrate", err)
+		return err
 	}
 	for _, m := range done {
 		s.logger.InfoContext(ctx, "database migrated", "database", s.name, "version", m.Source.Version, "took", m.Duration)

@@ -4,11 +4,10 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"io/fs"
 
 	"github.com/pressly/goose/v3"
 
-	"crisol"
+	"crisol/internal/store/relational"
 )
 
 //go:embed migrations/*.sql
@@ -22,27 +21,13 @@ func (s *Store) migrate(ctx context.Context) error {
 			return s.fault("set up", err)
 		}
 	}
-	files, err := fs.Sub(migrations, "migrations")
+	provider, err := relational.Provider(goose.DialectSQLite3, s.write, migrations)
 	if err != nil {
-		return fmt.Errorf("read embedded migrations: %w", err)
+		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.write, files)
+	done, err := relational.Migrations{Provider: provider, Name: s.path, Newer: "use the newer crisol, or choose another directory with --data", Fault: s.fault}.Apply(ctx)
 	if err != nil {
-		return fmt.Errorf("read embedded migrations: %w", err)
-	}
-	have, err := provider.GetDBVersion(ctx)
-	if err != nil {
-		return s.fault("read schema version of", err)
-	}
-	sources := provider.ListSources()
-	if known := sources[len(sources)-1].Version; have > known {
-		return crisol.WithHint(crisol.Errorf(crisol.KindInfrastructure,
-			"open database %s: its schema %d is from a newer crisol; this one knows up to %d", s.path, have, known),
-			"use the newer crisol, or choose another directory with --data")
-	}
-	done, err := provider.Up(ctx)
-	if err != nil {
-		return s.fault("migrate", err)
+		return err
 	}
 	for _, m := range done {
 		s.logger.InfoContext(ctx, "database migrated", "path", s.path, "version", m.Source.Version, "took", m.Duration)
