@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -41,15 +40,8 @@ func (s *server) addMLFirst() {
 		Description: "validation_method says who decided, and policy_reason why a model didn't. certified says of a model's " +
 			"decision whether it stands under a certificate. The same request is answered from the cache (cached) as long as " +
 			"the model, its certificates and the scenarios stay the same.",
-		Responses: map[string]*huma.Response{
-			"200": s.response("The verdict", reflect.TypeFor[Finished]()),
-			"202": s.response("Accepted; the verdict is not there yet", reflect.TypeFor[Unfinished]()),
-		},
 	}
-	op.Responses["202"].Headers = map[string]*huma.Param{"Location": {
-		Description: "Where the validation is found", Schema: &huma.Schema{Type: huma.TypeString}}}
-	huma.Register(s.huma, s.operation(op, http.StatusNotFound, http.StatusRequestEntityTooLarge,
-		http.StatusUnsupportedMediaType, http.StatusServiceUnavailable), s.mlFirst)
+	huma.Register(s.huma, s.submission(op, "The verdict"), s.mlFirst)
 }
 
 // question is what an ml-first request is known by in the cache, beside the request itself.
@@ -111,20 +103,12 @@ var (
 )
 
 func (s *server) mlFirst(ctx context.Context, in *struct{ Body ValidateRequest }) (*rawOutput, error) {
-	request, err := in.Body.request()
-	if err != nil {
-		return nil, s.asError(ctx, err)
-	}
-	if err := s.checkWebhook(ctx, in.Body.Webhook); err != nil {
-		return nil, err
-	}
-	wait, err := parseWait("body.wait", in.Body.Wait, defaultWait)
+	ask, wait, err := s.asked(ctx, &in.Body, store.ModeMLFirst)
 	if err != nil {
 		return nil, err
 	}
-	ask := jobs.Ask{Request: request, Mode: store.ModeMLFirst, Webhook: in.Body.Webhook, Client: noteOf(ctx).client}
 	q, _ := ctx.Value(questionKey{}).(question)
-	if !q.ok || q.item.Scope != request.APVID || ask.Webhook != "" {
+	if !q.ok || q.item.Scope != ask.Request.APVID || ask.Webhook != "" {
 		out, _, err := s.decide(ctx, ask, wait)
 		if err != nil {
 			return nil, s.asError(ctx, err)
@@ -164,18 +148,9 @@ func (s *server) decide(ctx context.Context, ask jobs.Ask, wait time.Duration) (
 		out, err := raw(http.StatusOK, "", &Finished{State: string(store.Finished), FinishedAt: &v.CreatedAt, Validation: *v})
 		return out, v.Verdict != crisol.Inconclusive, err
 	}
-	noteOf(ctx).validationID = sub.ID
-	body, finished, err := s.await(ctx, sub.ID, wait)
-	if err != nil { // it is accepted all the same, and the caller must learn under which id
-		s.Logger.ErrorContext(ctx, "accepted validation could not be read", "validation_id", sub.ID, "error", err)
-		body = queued(sub)
-	}
-	if !finished {
-		out, err := raw(http.StatusAccepted, "/wargaming/validations/"+sub.ID, body)
-		return out, false, err
-	}
-	out, err = raw(http.StatusOK, "", body)
-	done, ok := body.(*Finished)
+	answer := s.answer(ctx, sub, wait)
+	out, err = raw(answer.Status, answer.Location, answer.Body)
+	done, ok := answer.Body.(*Finished)
 	return out, ok && done.Verdict != crisol.Inconclusive, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,6 +19,8 @@ import (
 type Auditor interface {
 	SetSwitch(ctx context.Context, enabled bool, rate float64) (audit.Switch, error)
 	Status(ctx context.Context) (audit.Standing, error)
+	// Seq is the last judged test that is counted.
+	Seq() int64
 	Accuracy(ctx context.Context, model string, since, until time.Time) (audit.Accuracy, error)
 	Stats(ctx context.Context, model string, since, until time.Time) (audit.Stats, error)
 	Confidence(ctx context.Context, model string, since, until time.Time) (audit.Confidence, error)
@@ -103,21 +106,6 @@ func (s *server) addModel() {
 	s.addCache()
 }
 
-// figures computes an answer, or takes it from the cache: they are read often, and change with every test.
-func (s *server) figures(ctx context.Context, kind cache.Kind, key string, compute func(context.Context) (any, error)) (*rawOutput, error) {
-	body, _, err := s.Cache.Do(ctx, cache.Item{Kind: kind, Key: cache.KeyOf([]byte(key), []byte(s.Epoch()))}, func(ctx context.Context) ([]byte, error) {
-		answer, err := compute(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return json.Marshal(answer)
-	})
-	if err != nil {
-		return nil, s.asError(ctx, err)
-	}
-	return &rawOutput{Status: http.StatusOK, ContentType: "application/json", Body: body}, nil
-}
-
 // about is the model that figures are about.
 func (s *server) about(ctx context.Context, in *rangeInput) (string, error) {
 	if in.Model != "" {
@@ -135,21 +123,20 @@ func (s *server) accuracy(ctx context.Context, in *rangeInput) (*rawOutput, erro
 	if err != nil {
 		return nil, err
 	}
-	now := s.Now()
-	return s.figures(ctx, cache.ConfusionMatrix, "accuracy "+in.Range+" "+model+" "+s.seq(ctx), func(ctx context.Context) (any, error) {
-		since, until := in.span(now)
+	// It is read often, and changes with every test that is judged.
+	key := cache.KeyOf([]byte("accuracy"), []byte(in.Range), []byte(model), []byte(strconv.FormatInt(s.Auditor.Seq(), 10)), []byte(s.Epoch()))
+	body, _, err := s.Cache.Do(ctx, cache.Item{Kind: cache.ConfusionMatrix, Key: key}, func(ctx context.Context) ([]byte, error) {
+		since, until := in.span(s.Now())
 		report, err := s.Auditor.Accuracy(ctx, model, since, until)
-		return Confusion{in.Range, report}, err
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(Confusion{in.Range, report})
 	})
-}
-
-// seq names the tests that figures rest on: a new one makes new figures.
-func (s *server) seq(ctx context.Context) string {
-	status, err := s.Auditor.Status(ctx)
 	if err != nil {
-		return time.Now().String()
+		return nil, s.asError(ctx, err)
 	}
-	return time.Duration(status.Seq).String()
+	return &rawOutput{Status: http.StatusOK, ContentType: "application/json", Body: body}, nil
 }
 
 type statsOutput struct{ Body StatsAnswer }

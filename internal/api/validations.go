@@ -170,18 +170,11 @@ func (s *server) addValidations() {
 			Description: "A real exploit is replayed against the vulnerable and the patched target, then benign inputs and tests. " +
 				"Once 200 or 202 is answered the request is on the disk and will be decided, whatever happens to the connection " +
 				"or the service. Members that are null count as absent.",
-			Responses: map[string]*huma.Response{
-				"200": s.response("The verdict, with its evidence", reflect.TypeFor[Finished]()),
-				"202": s.response("Accepted; the verdict is not there yet", reflect.TypeFor[Unfinished]()),
-			},
 		}
 		if id == "execute" {
 			op.Summary = "The same as /wargaming/validate"
 		}
-		op.Responses["202"].Headers = map[string]*huma.Param{"Location": {
-			Description: "Where the validation is found", Schema: &huma.Schema{Type: huma.TypeString}}}
-		huma.Register(s.huma, s.operation(op, http.StatusNotFound, http.StatusRequestEntityTooLarge,
-			http.StatusUnsupportedMediaType, http.StatusServiceUnavailable), s.validate)
+		huma.Register(s.huma, s.submission(op, "The verdict, with its evidence"), s.validate)
 	}
 	huma.Register(s.huma, s.operation(huma.Operation{
 		OperationID: "list-validations", Method: http.MethodGet, Path: "/wargaming/validations", Tags: []string{"Validations"},
@@ -195,6 +188,14 @@ func (s *server) addValidations() {
 	}
 	huma.Register(s.huma, s.operation(one, http.StatusNotFound, http.StatusServiceUnavailable), s.get)
 	s.describeNouns()
+}
+
+// submission completes an operation that takes a request to be validated.
+func (s *server) submission(op huma.Operation, verdict string) huma.Operation {
+	accepted := s.response("Accepted; the verdict is not there yet", reflect.TypeFor[Unfinished]())
+	accepted.Headers = map[string]*huma.Param{"Location": {Description: "Where the validation is found", Schema: &huma.Schema{Type: huma.TypeString}}}
+	op.Responses = map[string]*huma.Response{"200": s.response(verdict, reflect.TypeFor[Finished]()), "202": accepted}
+	return s.operation(op, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusServiceUnavailable)
 }
 
 // response documents a body that is one of some types.
@@ -241,21 +242,32 @@ type validateOutput struct {
 }
 
 func (s *server) validate(ctx context.Context, in *struct{ Body ValidateRequest }) (*validateOutput, error) {
-	request, err := in.Body.request()
-	if err != nil {
-		return nil, s.asError(ctx, err)
-	}
-	if err := s.checkWebhook(ctx, in.Body.Webhook); err != nil {
-		return nil, err
-	}
-	wait, err := parseWait("body.wait", in.Body.Wait, defaultWait)
+	ask, wait, err := s.asked(ctx, &in.Body, store.ModeValidate)
 	if err != nil {
 		return nil, err
 	}
-	sub, err := s.Queue.Submit(ctx, jobs.Ask{Request: request, Mode: store.ModeValidate, Webhook: in.Body.Webhook, Client: noteOf(ctx).client})
+	sub, err := s.Queue.Submit(ctx, ask)
 	if err != nil {
 		return nil, s.asError(ctx, err)
 	}
+	return s.answer(ctx, sub, wait), nil
+}
+
+// asked reads a request, and how long its caller would wait. The error is one to be told.
+func (s *server) asked(ctx context.Context, body *ValidateRequest, mode store.Mode) (jobs.Ask, time.Duration, error) {
+	request, err := body.request()
+	if err != nil {
+		return jobs.Ask{}, 0, s.asError(ctx, err)
+	}
+	if err := s.checkWebhook(ctx, body.Webhook); err != nil {
+		return jobs.Ask{}, 0, err
+	}
+	wait, err := parseWait("body.wait", body.Wait, defaultWait)
+	return jobs.Ask{Request: request, Mode: mode, Webhook: body.Webhook, Client: noteOf(ctx).client}, wait, err
+}
+
+// answer waits for the verdict of a submission, and says where it will be found if it isn't there in time.
+func (s *server) answer(ctx context.Context, sub store.Submission, wait time.Duration) *validateOutput {
 	noteOf(ctx).validationID = sub.ID
 	body, finished, err := s.await(ctx, sub.ID, wait)
 	if err != nil { // it is accepted all the same, and the caller must learn under which id
@@ -263,9 +275,9 @@ func (s *server) validate(ctx context.Context, in *struct{ Body ValidateRequest 
 		body = queued(sub)
 	}
 	if finished {
-		return &validateOutput{Status: http.StatusOK, Body: body}, nil
+		return &validateOutput{Status: http.StatusOK, Body: body}
 	}
-	return &validateOutput{Status: http.StatusAccepted, Location: "/wargaming/validations/" + sub.ID, Body: body}, nil
+	return &validateOutput{Status: http.StatusAccepted, Location: "/wargaming/validations/" + sub.ID, Body: body}
 }
 
 // await waits for a verdict as long as it may, and returns how things stand then.

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -262,18 +263,8 @@ func (a *Auditor) priors(m Model) (list []experiment.Prior) {
 			list = append(list, experiment.Prior{Model: m.Version, Side: of, Threshold: policy.DefaultThreshold})
 		}
 	}
-	slices.SortFunc(list, func(x, y experiment.Prior) int { return compare(string(x.Side), string(y.Side)) })
+	slices.SortFunc(list, func(x, y experiment.Prior) int { return strings.Compare(string(x.Side), string(y.Side)) })
 	return list
-}
-
-func compare(x, y string) int {
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
 }
 
 // fold adds the labels that the fold hasn't seen.
@@ -476,7 +467,7 @@ func (a *Auditor) Epoch() string { return a.view.Load().epoch }
 func (v *view) digest(rule policy.Rule) string {
 	text := fmt.Sprint(rule, " ", v.champion, " ", v.Enabled)
 	for _, k := range slices.SortedFunc(maps.Keys(v.statuses), func(x, y side) int {
-		return compare(x.model+string(x.side), y.model+string(y.side))
+		return strings.Compare(x.model+string(x.side), y.model+string(y.side))
 	}) {
 		s := v.statuses[k]
 		text += fmt.Sprint(" ", k, s.State, s.Online, s.Threshold)

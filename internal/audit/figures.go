@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"crisol"
@@ -41,9 +42,14 @@ func (a *Auditor) Status(ctx context.Context) (Standing, error) {
 	for _, status := range v.statuses {
 		s.Sides = append(s.Sides, status)
 	}
-	slices.SortFunc(s.Sides, func(x, y experiment.Status) int { return compare(x.Model+string(x.Side), y.Model+string(y.Side)) })
+	slices.SortFunc(s.Sides, func(x, y experiment.Status) int {
+		return strings.Compare(x.Model+string(x.Side), y.Model+string(y.Side))
+	})
 	return s, nil
 }
+
+// Seq is the last judged test that is counted, as of the last Refresh.
+func (a *Auditor) Seq() int64 { return a.view.Load().seq }
 
 // Sides are the statuses of one model.
 func (a *Auditor) Sides(model string) map[certify.Side]experiment.Status {

@@ -27,6 +27,14 @@ type Prediction struct {
 	Decided bool
 }
 
+// stratum says whether the prediction is as sure as its side's threshold wants.
+func (p Prediction) stratum() string {
+	if p.Bounds.Confident(p.Probability) {
+		return store.Confident
+	}
+	return store.Unconfident
+}
+
 // row is the test of a prediction, without what is said of its sampling and its judgement.
 func (a *Auditor) row(p Prediction, sub store.Submission, scenario string) (store.ABTest, error) {
 	verdict, confidence, bound := p.Bounds.Side(p.Probability)
@@ -35,11 +43,8 @@ func (a *Auditor) row(p Prediction, sub store.Submission, scenario string) (stor
 		ScenarioID: sub.ScenarioID, ScenarioDigest: scenario, PatchDigest: sub.PatchDigest,
 		ModelVersion: p.ModelVersion, FeaturesVersion: p.FeatureVersion, ABTestVersion: DesignVersion,
 		Prediction: verdict, Probability: p.Probability, Confidence: confidence, MLExecutionMS: milliseconds(p.Took),
-		Threshold: bound.Threshold, Stratum: store.Unconfident, Decided: p.Decided, Challengers: p.Others, SHAP: p.Explanation,
+		Threshold: bound.Threshold, Stratum: p.stratum(), Decided: p.Decided, Challengers: p.Others, SHAP: p.Explanation,
 		CreatedAt: sub.CreatedAt,
-	}
-	if p.Bounds.Confident(p.Probability) {
-		t.Stratum = store.Confident
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -67,11 +72,7 @@ func (a *Auditor) Plan(p Prediction, sub store.Submission) (*store.ABTest, *stor
 		propensity = v.design.Propensity(true, raised)
 	}
 	if propensity == 0 || !a.coin.Chooses(sub.PatchDigest+" "+sub.ScenarioDigest+" "+p.ModelVersion, propensity) {
-		stratum := store.Unconfident
-		if p.Bounds.Confident(p.Probability) {
-			stratum = store.Confident
-		}
-		return nil, &store.Count{Hour: sub.CreatedAt, ModelVersion: p.ModelVersion, Side: verdict, Stratum: stratum, Method: crisol.MethodML, N: 1}, nil
+		return nil, &store.Count{Hour: sub.CreatedAt, ModelVersion: p.ModelVersion, Side: verdict, Stratum: p.stratum(), Method: crisol.MethodML, N: 1}, nil
 	}
 	t, err := a.row(p, sub, sub.ScenarioDigest)
 	if err != nil {
