@@ -13,9 +13,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -247,6 +249,22 @@ func (c *cluster) post(path string, body any) (int, map[string]any) {
 	return response.StatusCode, answer
 }
 
+// ask sends a request about a patch that none was sent about, one in eight for a trial, and keeps what was accepted.
+func (c *cluster) ask() (int, map[string]any) {
+	i := c.sent.Add(1)
+	r := query(fmt.Sprint("apv-", i), strings.Replace(trimmed, "trim()", fmt.Sprintf("slice(0, %d)", i), 1))
+	r.Wait = "0s"
+	path := "/wargaming/ml-first"
+	if i%8 == 0 {
+		path = "/wargaming/validate"
+	}
+	status, body := c.post(path, r)
+	if status == http.StatusOK || status == http.StatusAccepted {
+		c.accepted.Store(body["validation_id"], true)
+	}
+	return status, body
+}
+
 // load sends requests, each about another patch, from several clients until so many were accepted, and calls halfway
 // when half of them were. Who gets no answer, or is told that infrastructure fails, was promised nothing.
 func (c *cluster) load(n int64, halfway func()) {
@@ -258,16 +276,8 @@ func (c *cluster) load(n int64, halfway func()) {
 	for range 4 {
 		clients.Go(func() {
 			for done.Load() < n && time.Now().Before(deadline) {
-				i := c.sent.Add(1)
-				r := query(fmt.Sprint("apv-", i), strings.Replace(trimmed, "trim()", fmt.Sprintf("slice(0, %d)", i), 1))
-				r.Wait = "0s"
-				path := "/wargaming/ml-first"
-				if i%8 == 0 {
-					path = "/wargaming/validate"
-				}
-				switch status, body := c.post(path, r); status {
+				switch status, body := c.ask(); status {
 				case http.StatusOK, http.StatusAccepted:
-					c.accepted.Store(body["validation_id"], true)
 					if done.Add(1) == n/2 {
 						close(half)
 					}
@@ -289,6 +299,32 @@ func (c *cluster) load(n int64, halfway func()) {
 	if done.Load() < n {
 		c.Fatalf("%d of %d were accepted in time", done.Load(), n)
 	}
+}
+
+// begun finds the validations whose trials a host began, in its log.
+var begun = regexp.MustCompile(`"msg":"trial begins","validation_id":"([^"]+)"`)
+
+// interrupt kills a worker in the midst of a trial: it freezes the worker, time and again, until what it began last is
+// unfinished. It sends requests meanwhile, so that there is work.
+func (c *cluster) interrupt(p *process) {
+	c.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		c.ask()
+		if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			c.Error(err)
+			return
+		}
+		all := begun.FindAllStringSubmatch(p.log.String(), -1)
+		if len(all) > 0 && c.one(`SELECT count(*) FROM validations WHERE id = $1 AND state = 'running'`, all[len(all)-1][1]) == 1 {
+			p.kill()
+			return
+		}
+		if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			c.Error(err)
+			return
+		}
+	}
+	c.Error("the worker was never in the midst of a trial")
 }
 
 // one reads a number.
@@ -368,7 +404,7 @@ func TestKills(t *testing.T) {
 			c.front = launch(t, c.front.config)
 		}},
 		{"worker", func() {
-			c.workers[0].kill()
+			c.interrupt(c.workers[0])
 			c.settle() // the others take over
 			c.workers[0] = launch(t, c.workers[0].config)
 		}},
