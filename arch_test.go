@@ -70,6 +70,7 @@ var rooms = map[string][]string{
 	"crisol/internal/policy":                   {"crisol"},
 	"crisol/internal/access":                   {"crisol", "crisol/internal/store"},
 	"crisol/internal/health":                   {},
+	"crisol/internal/resilience":               {"crisol"},
 	"crisol/internal/ratelimit":                {},
 	"crisol/internal/spool":                    {"crisol", "crisol/internal/store"},
 	"crisol/internal/desk":                     {"crisol", "crisol/internal/audit", "crisol/internal/jobs", "crisol/internal/store", "crisol/internal/validate"},

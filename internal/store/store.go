@@ -245,6 +245,17 @@ type Validations interface {
 	Revoke(ctx context.Context, r Revocation) error
 }
 
+// Pool is how a pool of connections is, and what it has done.
+type Pool struct {
+	Name            string
+	Max, Open, Used int
+	// Waits counts those who found no free connection, Waited is the sum of their waits, and GivenUp how many left without
+	// one.
+	Waits   int64
+	Waited  time.Duration
+	GivenUp int64
+}
+
 // Store is all that an adapter offers.
 type Store interface {
 	Validations
@@ -256,6 +267,8 @@ type Store interface {
 	Events() Events
 	Settings() Settings
 	Deliveries() Deliveries
+	// Pools is how the pools of connections are.
+	Pools() []Pool
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
 	// Close ends the use of the database. It may be called twice.

@@ -16,10 +16,15 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
+	"net"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,8 +59,9 @@ type Store struct {
 	close  func() error
 }
 
-// Open connects to the database of a connection string (a URL or key=value pairs, as libpq reads them; a pool's bounds
-// are pool_max_conns and others of pgxpool) and brings its schema up to date.
+// Open connects to the database of a connection string (a URL or key=value pairs, as libpq reads them) and brings its
+// schema up to date. The pool's bounds are pool_max_conns and others of pgxpool (see poolSize), and statement_timeout and
+// idle_in_transaction_session_timeout may be given too, in milliseconds.
 func Open(ctx context.Context, connection string, logger *slog.Logger) (*Store, error) {
 	s, err := connect(ctx, connection, logger)
 	if err != nil {
@@ -73,6 +79,17 @@ func Look(ctx context.Context, connection string, logger *slog.Logger) (*Store, 
 	return connect(ctx, connection, logger)
 }
 
+// timeouts are what the server ends by itself, should a client be gone without a word: a statement, and a transaction that
+// waits for its client and holds locks meanwhile. They are longer than callers wait, whose end the driver tells the server.
+var timeouts = map[string]string{"statement_timeout": "20000", "idle_in_transaction_session_timeout": "30000"}
+
+// connectFor bounds how long a new connection may take.
+const connectFor = 5 * time.Second
+
+// poolSize is how many connections a process of so many cores keeps at most: more than it can have statements running,
+// since those wait for disks, and few enough that ten processes go with the hundred that PostgreSQL takes by default.
+func poolSize(cores int) int32 { return int32(min(max(4*cores, 8), 32)) }
+
 func connect(ctx context.Context, connection string, logger *slog.Logger) (*Store, error) {
 	config, err := pgxpool.ParseConfig(connection)
 	if err != nil {
@@ -85,8 +102,16 @@ func connect(ctx context.Context, connection string, logger *slog.Logger) (*Stor
 	c.RuntimeParams["application_name"] = "crisol"
 	c.RuntimeParams["synchronous_commit"] = "on"
 	c.RuntimeParams["timezone"] = "UTC"
+	for name, value := range timeouts {
+		if _, given := c.RuntimeParams[name]; !given {
+			c.RuntimeParams[name] = value
+		}
+	}
 	if c.ConnectTimeout == 0 {
-		c.ConnectTimeout = 10 * time.Second
+		c.ConnectTimeout = connectFor
+	}
+	if given, err := pgx.ParseConfig(connection); err == nil && given.RuntimeParams["pool_max_conns"] == "" {
+		config.MaxConns = poolSize(runtime.GOMAXPROCS(0))
 	}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, s.fault("open", err)
@@ -102,7 +127,7 @@ func connect(ctx context.Context, connection string, logger *slog.Logger) (*Stor
 
 // Schema returns the version of the schema that the database has, 0 for none, and the newest that this Crisol knows.
 func (s *Store) Schema(ctx context.Context) (have, newest int64, err error) {
-	provider, err := s.provider()
+	provider, err := relational.Provider(goose.DialectPostgres, s.db, migrations)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -115,14 +140,10 @@ func (s *Store) Schema(ctx context.Context) (have, newest int64, err error) {
 	return have, newest, s.fault("read schema version of", err)
 }
 
-func (s *Store) provider() (*goose.Provider, error) {
-	return relational.Provider(goose.DialectPostgres, s.db, migrations)
-}
-
 // Alone runs do while no other process that shares the database runs its own: what changes tables is done by one at a
 // time. The lock is held by a connection beside the pool's, which may have a single one, and goes with it.
 func (s *Store) Alone(ctx context.Context, do func(context.Context) error) (err error) {
-	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	conn, err := pgx.ConnectConfig(ctx, s.patient())
 	if err != nil {
 		return s.fault("open", err)
 	}
@@ -131,6 +152,16 @@ func (s *Store) Alone(ctx context.Context, do func(context.Context) error) (err 
 		return s.fault("open", err)
 	}
 	return do(ctx)
+}
+
+// patient is how connections are made on which a statement may take as long as it takes.
+func (s *Store) patient() *pgx.ConnConfig {
+	c := s.pool.Config().ConnConfig
+	c.RuntimeParams = maps.Clone(c.RuntimeParams)
+	for name := range timeouts {
+		c.RuntimeParams[name] = "0"
+	}
+	return c
 }
 
 func address(c *pgx.ConnConfig) string {
@@ -153,7 +184,7 @@ func again(err error) bool {
 }
 
 // migrate brings the schema up to date. A schema from a newer Crisol is refused untouched.
-func (s *Store) migrate(ctx context.Context) error {
+func (s *Store) migrate(ctx context.Context) (err error) {
 	var version string
 	if err := s.db.QueryRowContext(ctx, `SHOW server_version_num`).Scan(&version); err != nil {
 		return s.fault("open", err)
@@ -161,7 +192,9 @@ func (s *Store) migrate(ctx context.Context) error {
 	if n, err := strconv.Atoi(version); err != nil || n < oldest {
 		return crisol.Errorf(crisol.KindInfrastructure, "open database %s: the server is PostgreSQL %s; Crisol needs %d or later", s.name, version, oldest/10000)
 	}
-	provider, err := s.provider()
+	db := stdlib.OpenDB(*s.patient())
+	defer func() { err = errors.Join(err, db.Close()) }()
+	provider, err := relational.Provider(goose.DialectPostgres, db, migrations)
 	if err != nil {
 		return err
 	}
@@ -177,6 +210,15 @@ func (s *Store) migrate(ctx context.Context) error {
 
 // Pool is the pool of connections, for the job queue that shares the database.
 func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
+// Pools is how the pool of connections is. Those that listen for messages are beside it.
+func (s *Store) Pools() []store.Pool {
+	n := s.pool.Stat()
+	return []store.Pool{{
+		Name: "database", Max: int(n.MaxConns()), Open: int(n.TotalConns()), Used: int(n.AcquiredConns()),
+		Waits: n.EmptyAcquireCount(), Waited: n.EmptyAcquireWaitTime(), GivenUp: n.CanceledAcquireCount(),
+	}}
+}
 
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
@@ -195,6 +237,25 @@ func (s *Store) closeAll() error {
 	}
 	return nil
 }
+
+// Sick says of an error of a call whether the server doesn't answer, or can't serve anybody. A full disk isn't meant: what
+// needs none goes on.
+func Sick(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		switch e.Code[:min(2, len(e.Code))] {
+		case "08", "57", "58", "XX": // connection, operator intervention, the system, internal
+			return true
+		}
+		return e.Code == "53200" || e.Code == "53300" // out of memory, out of connections
+	}
+	var lost net.Error
+	return errors.As(err, new(*pgconn.ConnectError)) || errors.As(err, &lost) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, context.DeadlineExceeded) || pgconn.SafeToRetry(err)
+}
+
+// Unsent says of an error that the server has heard nothing of the call, so that it can be made anew.
+func Unsent(err error) bool { return pgconn.SafeToRetry(err) }
 
 // fault gives an error of the database its kind, the name of the act and, where one is known, the next step.
 func (s *Store) fault(act string, err error) error {

@@ -2,15 +2,22 @@ package postgres_test
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/goleak"
 
 	"crisol"
@@ -218,5 +225,110 @@ func check(t *testing.T, st store.Store, entries []store.Entry) {
 	confusion, err := st.Accuracy().Confusion(ctx, store.ConfusionFilter{})
 	if err != nil || confusion.Counts.TruePositive != want {
 		t.Errorf("%+v, %v", confusion.Counts, err)
+	}
+}
+
+// TestPoolSize: it comes from the cores, within limits, unless the connection string says it.
+func TestPoolSize(t *testing.T) {
+	connection := pgtest.Database(t)
+	if n := open(t, connection).Pools()[0].Max; n < 8 || n > 32 || n < min(4*runtime.GOMAXPROCS(0), 32) {
+		t.Errorf("%d connections for %d cores", n, runtime.GOMAXPROCS(0))
+	}
+	for _, said := range []string{connection + " pool_max_conns=3", pgtest.TCP(connection) + "?pool_max_conns=3"} {
+		if n := open(t, said).Pools()[0].Max; n != 3 {
+			t.Errorf("%d connections where %q says 3", n, said)
+		}
+	}
+}
+
+// TestPoolWaits: who waits for a connection is counted, and so is who leaves without one.
+func TestPoolWaits(t *testing.T) {
+	st := open(t, pgtest.Database(t)+" pool_max_conns=1")
+	held, err := st.Pool().Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	within, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := st.Ping(within); err == nil {
+		t.Error("there was a second connection")
+	}
+	before := st.Pools()[0]
+	pinged := make(chan error)
+	go func() { pinged <- st.Ping(t.Context()) }()
+	time.AfterFunc(20*time.Millisecond, held.Release)
+	if err := <-pinged; err != nil {
+		t.Error(err)
+	}
+	if after := st.Pools()[0]; before.Used != 1 || before.GivenUp != 1 || after.Waits <= before.Waits || after.Waited <= before.Waited {
+		t.Errorf("%+v, then %+v", before, after)
+	}
+}
+
+// TestStatementEnds: a statement whose caller gives up ends at the server too, and so does one that nobody calls off.
+func TestStatementEnds(t *testing.T) {
+	connection := pgtest.Database(t)
+	watch := open(t, connection)
+	sleeping := func() (n int) {
+		t.Helper()
+		if err := watch.Pool().QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active' AND datname = current_database()`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { _, err := watch.Pool().Exec(ctx, `SELECT pg_sleep(600)`); ended <- err }()
+	for range 1000 {
+		if sleeping() == 1 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	for range 1000 {
+		if sleeping() == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n := sleeping(); n != 0 {
+		t.Error("the statement goes on at the server")
+	}
+	hasty := open(t, connection+" statement_timeout=50")
+	if _, err := hasty.Pool().Exec(t.Context(), `SELECT pg_sleep(600)`); !postgres.Sick(err) {
+		t.Errorf("a statement that took too long: %v", err)
+	}
+	var limit string
+	if err := watch.Pool().QueryRow(t.Context(), `SHOW statement_timeout`).Scan(&limit); err != nil || limit != "20s" {
+		t.Errorf("%q, %v", limit, err)
+	}
+}
+
+// TestSick: what shows that the server can't serve, and what only shows that it answers.
+func TestSick(t *testing.T) {
+	for code, want := range map[string]bool{"08006": true, "57P01": true, "57014": true, "58030": true, "XX000": true, "53300": true, "53200": true,
+		"53100": false, "23505": false, "40001": false, "42P01": false, "22P02": false, "": false} {
+		if got := postgres.Sick(fmt.Errorf("x: %w", &pgconn.PgError{Code: code})); got != want {
+			t.Errorf("%s: %v", code, got)
+		}
+	}
+	for err, want := range map[error]bool{io.ErrUnexpectedEOF: true, driver.ErrBadConn: true, &net.OpError{Err: errors.New("reset")}: true, sql.ErrNoRows: false, store.ErrFull: false} {
+		if got := postgres.Sick(err); got != want {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+	st, err := postgres.Look(t.Context(), "postgres://crisol@127.0.0.1:1/crisol", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Ping(t.Context()); !postgres.Sick(err) || postgres.Unsent(io.EOF) {
+		t.Errorf("nobody listens there: %v", err)
+	}
+	if err := st.Close(); err != nil {
+		t.Error(err)
 	}
 }

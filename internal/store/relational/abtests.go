@@ -32,7 +32,7 @@ func (s abTests) Plan(ctx context.Context, t store.ABTest) error {
 	if err != nil {
 		return err
 	}
-	_, err = queries.New(s.write).InsertABTest(ctx, p)
+	_, err = order(ctx, s.Store, (*queries.Queries).InsertABTest, p)
 	return s.fault("plan an A/B test in", err)
 }
 
@@ -41,7 +41,7 @@ func (s abTests) Judge(ctx context.Context, id string, j store.Judgement) (store
 	if err := j.Check(id); err != nil {
 		return judged, err
 	}
-	err := s.change(ctx, "judge an A/B test in", func(_ *sql.Tx, q *queries.Queries) error {
+	err := s.change(ctx, "judge an A/B test in", func(ctx context.Context, _ *sql.Tx, q *queries.Queries) error {
 		// The row of the sequence is held until the commit, so that numbers become visible in their order.
 		last, err := q.LockSequence(ctx, judgedSequence)
 		if err != nil {
@@ -125,7 +125,7 @@ func keepTests(ctx context.Context, q *queries.Queries, tests []store.ABTest) er
 }
 
 func (s abTests) Get(ctx context.Context, id string) (store.ABTest, error) {
-	row, err := queries.New(s.read).GetABTest(ctx, text(id))
+	row, err := ask(ctx, s.Store, (*queries.Queries).GetABTest, text(id))
 	if err != nil {
 		return store.ABTest{}, named(s.fault("read", err), "A/B test", id)
 	}
@@ -134,12 +134,12 @@ func (s abTests) Get(ctx context.Context, id string) (store.ABTest, error) {
 }
 
 func (s abTests) Pending(ctx context.Context, after string, limit int) ([]store.ABTest, error) {
-	rows, err := queries.New(s.read).PendingABTests(ctx, queries.PendingABTestsParams{After: after, Max: int64(limit)})
+	rows, err := ask(ctx, s.Store, (*queries.Queries).PendingABTests, queries.PendingABTestsParams{After: after, Max: int64(limit)})
 	return s.tests(rows, err)
 }
 
 func (s abTests) Judged(ctx context.Context, after int64, limit int) ([]store.ABTest, error) {
-	rows, err := queries.New(s.read).JudgedABTests(ctx, queries.JudgedABTestsParams{After: after, Max: int64(limit)})
+	rows, err := ask(ctx, s.Store, (*queries.Queries).JudgedABTests, queries.JudgedABTestsParams{After: after, Max: int64(limit)})
 	return s.tests(rows, err)
 }
 

@@ -52,17 +52,19 @@ func (s accuracy) Confusion(ctx context.Context, f store.ConfusionFilter) (store
 	c.add("created_at >= ", !f.Since.IsZero(), micros(f.Since))
 	c.add("created_at < ", !f.Until.IsZero(), micros(f.Until))
 	var m store.Confusion
-	err := s.read.QueryRowContext(ctx, confusion+strings.Join(c.all, " AND ")+") AS c", c.args...).Scan(
-		&m.Counts.TruePositive, &m.Counts.FalsePositive, &m.Counts.TrueNegative, &m.Counts.FalseNegative, &m.Counts.Inconclusive,
-		&m.Weights.TruePositive, &m.Weights.FalsePositive, &m.Weights.TrueNegative, &m.Weights.FalseNegative, &m.Weights.Inconclusive,
-		&m.Metrics.Accuracy, &m.Metrics.Precision, &m.Metrics.Recall, &m.Metrics.F1,
-		&m.WeightedMetrics.Accuracy, &m.WeightedMetrics.Precision, &m.WeightedMetrics.Recall, &m.WeightedMetrics.F1,
-	)
+	err := through(ctx, s.reader, func(ctx context.Context) error {
+		return s.read.QueryRowContext(ctx, confusion+strings.Join(c.all, " AND ")+") AS c", c.args...).Scan(
+			&m.Counts.TruePositive, &m.Counts.FalsePositive, &m.Counts.TrueNegative, &m.Counts.FalseNegative, &m.Counts.Inconclusive,
+			&m.Weights.TruePositive, &m.Weights.FalsePositive, &m.Weights.TrueNegative, &m.Weights.FalseNegative, &m.Weights.Inconclusive,
+			&m.Metrics.Accuracy, &m.Metrics.Precision, &m.Metrics.Recall, &m.Metrics.F1,
+			&m.WeightedMetrics.Accuracy, &m.WeightedMetrics.Precision, &m.WeightedMetrics.Recall, &m.WeightedMetrics.F1,
+		)
+	})
 	return m, s.fault("read", err)
 }
 
 func (s accuracy) Hourly(ctx context.Context, since, before time.Time, modelVersion string) ([]store.Rollup, error) {
-	rows, err := queries.New(s.read).Rollups(ctx, queries.RollupsParams{Since: hour(since), Until: until(before), ModelVersion: text(modelVersion)})
+	rows, err := ask(ctx, s.Store, (*queries.Queries).Rollups, queries.RollupsParams{Since: hour(since), Until: until(before), ModelVersion: text(modelVersion)})
 	list := make([]store.Rollup, 0, len(rows))
 	for _, r := range rows {
 		rollup := store.Rollup{
@@ -82,7 +84,7 @@ func (s accuracy) Hourly(ctx context.Context, since, before time.Time, modelVers
 }
 
 func (s accuracy) Models(ctx context.Context) ([]store.ModelAccuracy, error) {
-	rows, err := queries.New(s.read).AccuracyStats(ctx)
+	rows, err := ask(ctx, s.Store, plain((*queries.Queries).AccuracyStats), none{})
 	list := make([]store.ModelAccuracy, 0, len(rows))
 	for _, r := range rows {
 		list = append(list, store.ModelAccuracy{ModelVersion: r.ModelVersion, Pending: r.Pending, Confusion: store.Confusion{

@@ -19,7 +19,7 @@ func (s *Store) Counters() store.Counters { return counters{s} }
 type counters struct{ *Store }
 
 func (s counters) Add(ctx context.Context, counts []store.Count) error {
-	return s.change(ctx, "count in", func(_ *sql.Tx, q *queries.Queries) error { return addCounts(ctx, q, counts) })
+	return s.change(ctx, "count in", func(ctx context.Context, _ *sql.Tx, q *queries.Queries) error { return addCounts(ctx, q, counts) })
 }
 
 // addCounts adds up counts of one key, and writes them in the order of keys, so that two that do so at once don't wait
@@ -52,7 +52,7 @@ func sortedKeys[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
 }
 
 func (s counters) Range(ctx context.Context, since, before time.Time, modelVersion string) ([]store.Count, error) {
-	rows, err := queries.New(s.read).Unaudited(ctx, queries.UnauditedParams{Since: hour(since), Until: until(before), ModelVersion: text(modelVersion)})
+	rows, err := ask(ctx, s.Store, (*queries.Queries).Unaudited, queries.UnauditedParams{Since: hour(since), Until: until(before), ModelVersion: text(modelVersion)})
 	list := make([]store.Count, 0, len(rows))
 	for _, r := range rows {
 		list = append(list, store.Count{

@@ -17,7 +17,7 @@ func (s *Store) Deliveries() store.Deliveries { return deliveries{s} }
 type deliveries struct{ *Store }
 
 func (s deliveries) Enqueue(ctx context.Context, d store.Delivery) error {
-	return s.change(ctx, "enqueue a delivery in", func(_ *sql.Tx, q *queries.Queries) error {
+	return s.change(ctx, "enqueue a delivery in", func(ctx context.Context, _ *sql.Tx, q *queries.Queries) error {
 		return enqueue(ctx, q, []store.Delivery{d})
 	})
 }
@@ -38,7 +38,7 @@ func enqueue(ctx context.Context, q *queries.Queries, list []store.Delivery) err
 }
 
 func (s deliveries) Due(ctx context.Context, now, until time.Time, limit int) ([]store.Delivery, error) {
-	rows, err := queries.New(s.write).DueDeliveries(ctx, queries.DueDeliveriesParams{Now: micros(now), Until: micros(until), Max: int64(limit)})
+	rows, err := order(ctx, s.Store, (*queries.Queries).DueDeliveries, queries.DueDeliveriesParams{Now: micros(now), Until: micros(until), Max: int64(limit)})
 	list := make([]store.Delivery, 0, len(rows))
 	for _, r := range rows {
 		list = append(list, deliveryOf(r))
@@ -63,7 +63,7 @@ func (s deliveries) Fail(ctx context.Context, id string, attempt int, f store.Fa
 
 // end runs update, and explains why it changed nothing if it did.
 func (s deliveries) end(ctx context.Context, id string, update func(*queries.Queries) (int64, error)) error {
-	err := s.change(ctx, "end a delivery in", func(_ *sql.Tx, q *queries.Queries) error {
+	err := s.change(ctx, "end a delivery in", func(ctx context.Context, _ *sql.Tx, q *queries.Queries) error {
 		n, err := update(q)
 		if err != nil || n == 1 {
 			return err
@@ -77,7 +77,7 @@ func (s deliveries) end(ctx context.Context, id string, update func(*queries.Que
 }
 
 func (s deliveries) Get(ctx context.Context, id string) (store.Delivery, error) {
-	row, err := queries.New(s.read).GetDelivery(ctx, text(id))
+	row, err := ask(ctx, s.Store, (*queries.Queries).GetDelivery, text(id))
 	if err != nil {
 		return store.Delivery{}, named(s.fault("read", err), "delivery", id)
 	}

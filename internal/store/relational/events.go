@@ -20,7 +20,7 @@ func (s events) Append(ctx context.Context, list []store.Event) (kept []store.Ev
 			return nil, err
 		}
 	}
-	err = s.change(ctx, "append events to", func(_ *sql.Tx, q *queries.Queries) (err error) {
+	err = s.change(ctx, "append events to", func(ctx context.Context, _ *sql.Tx, q *queries.Queries) (err error) {
 		kept, err = appendEvents(ctx, q, list)
 		return err
 	})
@@ -55,7 +55,7 @@ func appendEvents(ctx context.Context, q *queries.Queries, list []store.Event) (
 }
 
 func (s events) After(ctx context.Context, id int64, limit int) ([]store.Event, error) {
-	rows, err := queries.New(s.read).EventsAfter(ctx, queries.EventsAfterParams{After: id, Max: int64(limit)})
+	rows, err := ask(ctx, s.Store, (*queries.Queries).EventsAfter, queries.EventsAfterParams{After: id, Max: int64(limit)})
 	list := make([]store.Event, 0, len(rows))
 	for _, r := range rows {
 		e := store.Event{ID: r.ID, At: instant(r.At), Kind: r.Kind, Subject: r.Subject, Key: r.Key}
@@ -68,10 +68,12 @@ func (s events) After(ctx context.Context, id int64, limit int) ([]store.Event, 
 }
 
 func (s events) Span(ctx context.Context) (oldest, newest int64, err error) {
-	q := queries.New(s.read)
-	// The newest first: what is appended between the two reads must not look as if it had been deleted.
-	if newest, err = q.ReadSequence(ctx, eventsSequence); err == nil {
-		oldest, err = q.OldestEvent(ctx)
-	}
+	err = s.look(ctx, func(ctx context.Context, q *queries.Queries) (err error) {
+		// The newest first: what is appended between the two reads must not look as if it had been deleted.
+		if newest, err = q.ReadSequence(ctx, eventsSequence); err == nil {
+			oldest, err = q.OldestEvent(ctx)
+		}
+		return err
+	})
 	return oldest, newest, s.fault("read", err)
 }

@@ -60,7 +60,7 @@ func (s *Store) Record(ctx context.Context, entries []store.Entry) error {
 	if err := s.prepare(ctx, finishedRows, requestRows, verdictRows); err != nil {
 		return s.fault("record in", err)
 	}
-	return s.change(ctx, "record in", func(tx *sql.Tx, q *queries.Queries) error {
+	return s.change(ctx, "record in", func(ctx context.Context, tx *sql.Tx, q *queries.Queries) error {
 		added, err := s.insertFinished(ctx, tx, entries, bodies)
 		if err != nil {
 			return err

@@ -47,10 +47,17 @@ type Dialect struct {
 	Prepare bool
 }
 
+// Guard stands before calls of the database: it may refuse one, bound its time and learn from its error
+// (resilience.Guard).
+type Guard interface {
+	Do(ctx context.Context, call func(context.Context) error) error
+}
+
 // Store is a store.Store but for Ping and Close.
 type Store struct {
-	write, read *sql.DB
-	dialect     Dialect
+	write, read    *sql.DB
+	writer, reader Guard // nil: none
+	dialect        Dialect
 
 	mu       sync.Mutex         // guards what follows
 	prepared map[string]inserts // by table; closed with the pool
@@ -61,26 +68,67 @@ func New(write, read *sql.DB, d Dialect) *Store {
 	return &Store{write: write, read: read, dialect: d, prepared: map[string]inserts{}}
 }
 
+// Guard has a guard stand before what writes, and one before what reads; each call is one transaction, or one query. It
+// must be called before the store is used. What opens, migrates, pings and closes the database goes past them.
+func (s *Store) Guard(writer, reader Guard) { s.writer, s.reader = writer, reader }
+
+func through(ctx context.Context, g Guard, call func(context.Context) error) error {
+	if g == nil {
+		return call(ctx)
+	}
+	return g.Do(ctx, call)
+}
+
+// look reads.
+func (s *Store) look(ctx context.Context, do func(ctx context.Context, q *queries.Queries) error) error {
+	return through(ctx, s.reader, func(ctx context.Context) error { return do(ctx, queries.New(s.read)) })
+}
+
+// ask reads by one query.
+func ask[P, R any](ctx context.Context, s *Store, query func(*queries.Queries, context.Context, P) (R, error), p P) (rows R, err error) {
+	err = s.look(ctx, func(ctx context.Context, q *queries.Queries) (err error) {
+		rows, err = query(q, ctx, p)
+		return err
+	})
+	return rows, err
+}
+
+// none is what a query without parameters takes.
+type none struct{}
+
+func plain[R any](query func(*queries.Queries, context.Context) (R, error)) func(*queries.Queries, context.Context, none) (R, error) {
+	return func(q *queries.Queries, ctx context.Context, _ none) (R, error) { return query(q, ctx) }
+}
+
+// order changes rows by one statement.
+func order[P, R any](ctx context.Context, s *Store, query func(*queries.Queries, context.Context, P) (R, error), p P) (rows R, err error) {
+	err = through(ctx, s.writer, func(ctx context.Context) (err error) {
+		rows, err = query(queries.New(s.write), ctx, p)
+		return err
+	})
+	return rows, err
+}
+
 // attempts bounds how often a transaction that the database ended is made anew.
 const attempts = 5
 
 // change runs do in one transaction. It may run do several times, so do must set what it returns anew each time.
-func (s *Store) change(ctx context.Context, act string, do func(tx *sql.Tx, q *queries.Queries) error) error {
+func (s *Store) change(ctx context.Context, act string, do func(ctx context.Context, tx *sql.Tx, q *queries.Queries) error) error {
 	for n := 1; ; n++ {
-		err := s.once(ctx, do)
+		err := through(ctx, s.writer, func(ctx context.Context) error { return s.once(ctx, do) })
 		if err == nil || n == attempts || s.dialect.Again == nil || !s.dialect.Again(err) {
 			return s.fault(act, err)
 		}
 	}
 }
 
-func (s *Store) once(ctx context.Context, do func(tx *sql.Tx, q *queries.Queries) error) error {
+func (s *Store) once(ctx context.Context, do func(ctx context.Context, tx *sql.Tx, q *queries.Queries) error) error {
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing; before, the first error is the one to tell
-	if err := do(tx, queries.New(tx)); err != nil {
+	if err := do(ctx, tx, queries.New(tx)); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {

@@ -17,7 +17,7 @@ func (s *Store) Settings() store.Settings { return settings{s} }
 type settings struct{ *Store }
 
 func (s settings) Get(ctx context.Context, key string) (json.RawMessage, int64, error) {
-	row, err := queries.New(s.read).GetSetting(ctx, text(key))
+	row, err := ask(ctx, s.Store, (*queries.Queries).GetSetting, text(key))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, 0, nil
 	}
@@ -31,7 +31,7 @@ func (s settings) Set(ctx context.Context, key string, value json.RawMessage, ve
 	if !json.Valid(value) {
 		return 0, crisol.Errorf(crisol.KindInternal, "setting %s: the value is no JSON", key)
 	}
-	err := s.change(ctx, "change a setting in", func(_ *sql.Tx, q *queries.Queries) (err error) {
+	err := s.change(ctx, "change a setting in", func(ctx context.Context, _ *sql.Tx, q *queries.Queries) (err error) {
 		var n int64
 		if version == 0 {
 			n, err = q.CreateSetting(ctx, queries.CreateSettingParams{Key: text(key), Value: text(string(value))})

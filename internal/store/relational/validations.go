@@ -19,7 +19,7 @@ func (s *Store) Accept(ctx context.Context, sub store.Submission, bound int) err
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, "accept into", func(tx *sql.Tx, q *queries.Queries) error {
+	return s.change(ctx, "accept into", func(ctx context.Context, tx *sql.Tx, q *queries.Queries) error {
 		// Else two that count at once would both find the last free place.
 		if err := s.lock(ctx, tx, "accept"); err != nil {
 			return err
@@ -53,7 +53,7 @@ func mode(m store.Mode) string {
 // Begin marks a validation as running under a lease, counts the attempt and returns what to run.
 func (s *Store) Begin(ctx context.Context, id string, l store.Lease) (store.Attempt, error) {
 	var attempt store.Attempt
-	err := s.change(ctx, "begin in", func(_ *sql.Tx, q *queries.Queries) error {
+	err := s.change(ctx, "begin in", func(ctx context.Context, _ *sql.Tx, q *queries.Queries) error {
 		n, err := q.BeginValidation(ctx, queries.BeginValidationParams{
 			ID: id, At: micros(l.At), Worker: text(l.Worker), Until: micros(l.Until),
 		})
@@ -90,7 +90,7 @@ func submissionOf(v queries.Validation) store.Submission {
 
 // Extend prolongs the lease of the attempt with this fence.
 func (s *Store) Extend(ctx context.Context, id string, fence int64, until time.Time) error {
-	return s.change(ctx, "extend a lease in", func(_ *sql.Tx, q *queries.Queries) error {
+	return s.change(ctx, "extend a lease in", func(ctx context.Context, _ *sql.Tx, q *queries.Queries) error {
 		n, err := q.ExtendValidation(ctx, queries.ExtendValidationParams{Until: micros(until), ID: id, Fence: fence})
 		if err != nil || n == 1 {
 			return err
@@ -129,7 +129,7 @@ func (s *Store) Release(ctx context.Context, id string, fence int64) error {
 // requeue runs update, and explains why it changed nothing if it did; one that is queued already, and that nobody began
 // since, is as it should be.
 func (s *Store) requeue(ctx context.Context, id string, fence int64, update func(*queries.Queries) (int64, error)) error {
-	return s.change(ctx, "requeue in", func(_ *sql.Tx, q *queries.Queries) error {
+	return s.change(ctx, "requeue in", func(ctx context.Context, _ *sql.Tx, q *queries.Queries) error {
 		n, err := update(q)
 		if err != nil || n == 1 {
 			return err
@@ -152,7 +152,7 @@ func (s *Store) Finish(ctx context.Context, e store.Ending) error {
 		return err
 	}
 	o := store.OutcomeOf(e.Validation)
-	return s.change(ctx, "finish in", func(_ *sql.Tx, q *queries.Queries) error {
+	return s.change(ctx, "finish in", func(ctx context.Context, _ *sql.Tx, q *queries.Queries) error {
 		n, err := q.FinishValidation(ctx, queries.FinishValidationParams{
 			ID: e.ID, Fence: e.Fence, FinishedAt: micros(e.At),
 			ScenarioID: text(e.Validation.ScenarioID), ScenarioDigest: text(e.Validation.ScenarioDigest),
@@ -184,25 +184,25 @@ func (s *Store) Finish(ctx context.Context, e store.Ending) error {
 
 // Expired puts running validations whose lease ran out back into the queue and returns their ids.
 func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]string, error) {
-	ids, err := queries.New(s.write).ExpireValidations(ctx, queries.ExpireValidationsParams{Now: micros(now), Max: int64(limit)})
+	ids, err := order(ctx, s, (*queries.Queries).ExpireValidations, queries.ExpireValidationsParams{Now: micros(now), Max: int64(limit)})
 	return ids, s.fault("look for expired leases in", err)
 }
 
 // Recover puts every running validation back into the queue and returns how many there were.
 func (s *Store) Recover(ctx context.Context) (int, error) {
-	n, err := queries.New(s.write).RecoverValidations(ctx)
+	n, err := order(ctx, s, plain((*queries.Queries).RecoverValidations), none{})
 	return int(n), s.fault("recover", err)
 }
 
 // Unfinished returns up to limit ids of unfinished validations greater than after, the oldest first.
 func (s *Store) Unfinished(ctx context.Context, after string, limit int) ([]string, error) {
-	ids, err := queries.New(s.read).UnfinishedIDs(ctx, queries.UnfinishedIDsParams{After: after, Max: int64(limit)})
+	ids, err := ask(ctx, s, (*queries.Queries).UnfinishedIDs, queries.UnfinishedIDsParams{After: after, Max: int64(limit)})
 	return ids, s.fault("read", err)
 }
 
 // Loads returns how many validations of each client are unfinished.
 func (s *Store) Loads(ctx context.Context) (map[string]int, error) {
-	rows, err := queries.New(s.read).UnfinishedByClient(ctx)
+	rows, err := ask(ctx, s, plain((*queries.Queries).UnfinishedByClient), none{})
 	loads := make(map[string]int, len(rows))
 	for _, row := range rows {
 		loads[row.Client] = int(row.N)
@@ -212,12 +212,16 @@ func (s *Store) Loads(ctx context.Context) (map[string]int, error) {
 
 // Get returns one validation with its request and, when finished, its evidence.
 func (s *Store) Get(ctx context.Context, id string) (store.Record, error) {
-	tx, err := s.read.BeginTx(ctx, &s.dialect.Snapshot) // so that state and verdict belong together
-	if err != nil {
-		return store.Record{}, s.fault("read", err)
-	}
-	defer func() { _ = tx.Rollback() }() // nothing was written
-	record, err := readRecord(ctx, queries.New(tx), id)
+	var record store.Record
+	err := through(ctx, s.reader, func(ctx context.Context) error {
+		tx, err := s.read.BeginTx(ctx, &s.dialect.Snapshot) // so that state and verdict belong together
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }() // nothing was written
+		record, err = readRecord(ctx, queries.New(tx), id)
+		return err
+	})
 	return record, s.fault("read", err)
 }
 
@@ -244,13 +248,13 @@ func readRecord(ctx context.Context, q *queries.Queries, id string) (store.Recor
 
 // State returns how far a validation is.
 func (s *Store) State(ctx context.Context, id string) (store.State, error) {
-	row, err := queries.New(s.read).GetState(ctx, text(id))
+	row, err := ask(ctx, s, (*queries.Queries).GetState, text(id))
 	return store.State(row.State), s.fault("read", err)
 }
 
 // BasedOn returns finished validations that rest on another version of a scenario than the one with this digest.
 func (s *Store) BasedOn(ctx context.Context, scenarioID, otherThanDigest, after string, limit int) ([]store.Row, error) {
-	found, err := queries.New(s.read).ValidationsBasedOn(ctx, queries.ValidationsBasedOnParams{
+	found, err := ask(ctx, s, (*queries.Queries).ValidationsBasedOn, queries.ValidationsBasedOnParams{
 		ScenarioID: text(scenarioID), Digest: text(otherThanDigest), After: after, Max: int64(limit),
 	})
 	rows := make([]store.Row, 0, len(found))
@@ -262,7 +266,7 @@ func (s *Store) BasedOn(ctx context.Context, scenarioID, otherThanDigest, after 
 
 // Supersede says that a validation was judged anew by another, with the same verdict.
 func (s *Store) Supersede(ctx context.Context, id, by string) error {
-	return s.change(ctx, "supersede in", func(_ *sql.Tx, q *queries.Queries) error {
+	return s.change(ctx, "supersede in", func(ctx context.Context, _ *sql.Tx, q *queries.Queries) error {
 		n, err := q.SupersedeValidation(ctx, queries.SupersedeValidationParams{SupersededBy: by, ID: id})
 		if err == nil && n == 0 {
 			return unfinished(ctx, q, id)
@@ -273,7 +277,7 @@ func (s *Store) Supersede(ctx context.Context, id, by string) error {
 
 // Revoke says that a validation was judged anew, and that its verdict no longer holds.
 func (s *Store) Revoke(ctx context.Context, r store.Revocation) error {
-	return s.change(ctx, "revoke in", func(_ *sql.Tx, q *queries.Queries) error {
+	return s.change(ctx, "revoke in", func(ctx context.Context, _ *sql.Tx, q *queries.Queries) error {
 		n, err := q.RevokeValidation(ctx, queries.RevokeValidationParams{
 			ID: r.ID, SupersededBy: r.By, Reason: text(r.Reason), At: micros(r.At),
 		})
@@ -355,17 +359,19 @@ func (s *Store) list(ctx context.Context, table string, c conditions, limit int,
 	if len(c.all) > 0 {
 		where = " WHERE " + strings.Join(c.all, " AND ")
 	}
-	rows, err := s.read.QueryContext(ctx, fmt.Sprintf(`SELECT * FROM %s%s ORDER BY id DESC LIMIT %d`, table, where, limit), c.args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
+	return through(ctx, s.reader, func(ctx context.Context) error {
+		rows, err := s.read.QueryContext(ctx, fmt.Sprintf(`SELECT * FROM %s%s ORDER BY id DESC LIMIT %d`, table, where, limit), c.args...)
+		if err != nil {
 			return err
 		}
-	}
-	return rows.Err()
+		defer rows.Close()
+		for rows.Next() {
+			if err := scan(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
 }
 
 func rowOf(v queries.Validation) store.Row {

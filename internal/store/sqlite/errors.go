@@ -39,6 +39,16 @@ func (s *Store) damaged(act string, err error) error {
 		"restore %s from a backup, or move it away to start with an empty one", s.path)
 }
 
+// Sick says of an error of a call whether the file can't be used by anybody. A full disk isn't meant: what only reads goes
+// on, and so it is for a database that is busy.
+func Sick(err error) bool {
+	switch code, _ := errorCode(err); code {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM:
+		return true
+	}
+	return false
+}
+
 // errorCode is SQLite's primary result code: the low byte of the extended one.
 func errorCode(err error) (int, bool) {
 	var e *sqlite.Error

@@ -3,8 +3,10 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -152,5 +154,55 @@ func TestOpenCalledOff(t *testing.T) {
 	cancel()
 	if st, err := Open(ctx, filepath.Join(t.TempDir(), "crisol.db"), slog.New(slog.DiscardHandler)); err == nil {
 		t.Errorf("opened: %v", st.Close())
+	}
+}
+
+// turnstile lets calls through and counts them, or none.
+type turnstile struct {
+	calls int
+	shut  error
+}
+
+func (g *turnstile) Do(ctx context.Context, call func(context.Context) error) error {
+	g.calls++
+	if g.shut != nil {
+		return g.shut
+	}
+	return call(ctx)
+}
+
+// TestGuard: every call of the contract but Ping goes through a guard, one that reads through the reader's.
+func TestGuard(t *testing.T) {
+	st := openHere(t)
+	writer, reader := &turnstile{}, &turnstile{}
+	st.Guard(writer, reader)
+	if err := st.Accept(t.Context(), store.Submission{ID: "a"}, 9); err != nil || writer.calls != 1 || reader.calls != 0 {
+		t.Errorf("%v, %+v, %+v", err, writer, reader)
+	}
+	if _, err := st.Get(t.Context(), "a"); err != nil || writer.calls != 1 || reader.calls != 1 {
+		t.Errorf("%v, %+v, %+v", err, writer, reader)
+	}
+	writer.shut = crisol.Errorf(crisol.KindInfrastructure, "shut")
+	reader.shut = writer.shut
+	for call, err := range everyCall(t.Context(), st, "a") {
+		if (call == "ping") != (err == nil) || err != nil && !errors.Is(err, writer.shut) {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+}
+
+// TestSick: a file that can't be used by anybody.
+func TestSick(t *testing.T) {
+	st := openHere(t)
+	err := st.Finish(t.Context(), end(crisol.Fixed))
+	if err == nil || Sick(err) {
+		t.Errorf("no such row: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "no database")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), 8192), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path, slog.New(slog.DiscardHandler)); err == nil || !Sick(err) {
+		t.Errorf("no database: %v", err)
 	}
 }

@@ -21,6 +21,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -171,6 +173,17 @@ func (s *Store) checkIntegrity(ctx context.Context, bound time.Duration) error {
 // DB is the connection pool for writing, for the job queue that shares the file. It has a single connection: whoever
 // holds a transaction on it must not ask it for another.
 func (s *Store) DB() *sql.DB { return s.write }
+
+// Pools is how the connections are that write, of which there is one, and those that read.
+func (s *Store) Pools() []store.Pool {
+	var list []store.Pool
+	for name, db := range map[string]*sql.DB{"database/write": s.write, "database/read": s.read} {
+		n := db.Stats()
+		list = append(list, store.Pool{Name: name, Max: n.MaxOpenConnections, Open: n.OpenConnections, Used: n.InUse, Waits: n.WaitCount, Waited: n.WaitDuration})
+	}
+	slices.SortFunc(list, func(a, b store.Pool) int { return strings.Compare(b.Name, a.Name) })
+	return list
+}
 
 // Path is where the database lies.
 func (s *Store) Path() string { return s.path }
