@@ -1,6 +1,14 @@
 package forest
 
+/*
+#include "shapley.h"
+*/
+import "C"
+
 import (
+	"sync"
+	"unsafe"
+
 	"crisol"
 )
 
@@ -25,134 +33,97 @@ type Explanation struct {
 // as the weight of S is the Beta integral of t^|S| (1-t)^(d-|S|-1). The integrand is a polynomial of a degree below
 // MaxDepth, which the eight-point Gauss-Legendre rule integrates exactly. So a walk over the tree carries the product at
 // eight points, and a node costs the same however deep it lies (the idea of Linear TreeSHAP, Yu et al. 2022, arXiv
-// 2209.08192).
+// 2209.08192). shapley.c says what is done at a node.
 func (m *Model) Explain(row []float64) (Explanation, error) {
 	if len(row) != len(m.names) {
 		return Explanation{}, crisol.Errorf(crisol.KindInput, "explain: the row has %d features, the model has %d", len(row), len(m.names))
 	}
-	x := explainer{m: m, contributions: make([]float64, len(row)), ways: make([]way, len(row))}
-	spread(row, &x.row)
-	for i := range x.ways {
-		x.ways[i] = unasked
-	}
-	for _, t := range m.trees {
-		x.levels[0].product = ones
-		x.walk(t.root, 0)
-	}
+	var t table
+	spread(row, &t)
+	contributions := m.shapley(&t, wide)
 	if m.kind == RandomForest {
-		for i := range x.contributions {
-			x.contributions[i] /= float64(len(m.trees))
+		for i := range contributions {
+			contributions[i] /= float64(len(m.trees))
 		}
 	}
-	return Explanation{m.output(&x.row), m.mean, x.contributions}, nil
+	return Explanation{m.output(&t), m.mean, contributions}, nil
 }
 
-// lanes are a polynomial's values at the points of the rule.
-type lanes [8]float64
+// wide says whether this machine computes four numbers at once.
+var wide = bool(C.forest_has_wide())
 
-var ones = lanes{1, 1, 1, 1, 1, 1, 1, 1}
+// shapley adds the trees' contributions up, by feature.
+func (m *Model) shapley(row *table, wide bool) []float64 {
+	w := &m.woods
+	places, _ := w.scratch.Get().(*[]C.forest_place)
+	if places == nil {
+		fresh := make([]C.forest_place, w.largest)
+		places = &fresh
+	}
+	defer w.scratch.Put(places)
+	contributions := make([]float64, C.FOREST_FEATURES)
+	C.forest_explain(unsafe.SliceData(w.trees), C.uint32_t(len(w.trees)), unsafe.SliceData(w.splits), unsafe.SliceData(w.leaves), &gauss,
+		(*C.int32_t)(unsafe.Pointer(row)), unsafe.SliceData(*places), (*C.double)(unsafe.SliceData(contributions)), C.bool(wide))
+	return contributions[:len(m.names)]
+}
+
+// woods are a model's trees as they are explained.
+type woods struct {
+	trees   []C.forest_count
+	splits  []C.forest_split
+	leaves  []C.forest_leaf
+	largest int       // the number of nodes of the largest tree
+	scratch sync.Pool // *[]C.forest_place
+}
+
+// add adds a tree, by its nodes and shares.
+func (w *woods) add(nodes []node, shares []float32) {
+	type link struct{ prior, via uint16 }
+	var last [slots / 2]link // by feature, on the way to the node
+	links := make([]link, len(nodes))
+	var walk func(at uint16)
+	walk = func(at uint16) {
+		n := nodes[at]
+		if n.slot() == 0 {
+			return
+		}
+		feature, left := n.slot()/2, at+uint16(n.child())
+		links[at] = last[feature]
+		for child := left; child <= left+1; child++ {
+			last[feature] = link{at, child}
+			walk(child)
+		}
+		last[feature] = links[at]
+	}
+	walk(0)
+	splits, leaves := len(w.splits), len(w.leaves)
+	for i, n := range nodes {
+		if n.slot() == 0 {
+			w.leaves = append(w.leaves, C.forest_leaf{value: C.float(n.value()), at: C.uint16_t(i)})
+			continue
+		}
+		w.splits = append(w.splits, C.forest_split{
+			threshold: C.int32_t(n.threshold()), share: C.float(shares[i]), slot: C.uint16_t(n.slot()), at: C.uint16_t(i),
+			left: C.uint16_t(i + int(n.child())), prior: C.uint16_t(links[i].prior), via: C.uint16_t(links[i].via),
+		})
+	}
+	w.trees = append(w.trees, C.forest_count{splits: C.uint32_t(len(w.splits) - splits), leaves: C.uint32_t(len(w.leaves) - leaves)})
+	w.largest = max(w.largest, len(nodes))
+}
 
 // gauss is the eight-point Gauss-Legendre rule on 0 to 1: exact up to degree 15 (Abramowitz and Stegun, table 25.4).
-// rest is 1 - points, and inverse 1/rest.
-var gauss = func() (rule struct{ points, weights, rest, inverse lanes }) {
+var gauss = func() (rule C.forest_rule) {
 	for i, half := range [4][2]float64{
 		{0.183434642495649804939476142360184, 0.362683783378361982965150449277196},
 		{0.525532409916328985817739049189246, 0.313706645877887287337962201986601},
 		{0.796666477413626739591553936475830, 0.222381034453374470544355994426241},
 		{0.960289856497536231683560868569473, 0.101228536290376259152531354309962},
 	} {
-		rule.points[i], rule.points[7-i] = (1-half[0])/2, (1+half[0])/2
-		rule.weights[i], rule.weights[7-i] = half[1]/2, half[1]/2
+		rule.points[i], rule.points[7-i] = C.double((1-half[0])/2), C.double((1+half[0])/2)
+		rule.weights[i], rule.weights[7-i] = C.double(half[1]/2), C.double(half[1]/2)
 	}
 	for k, t := range rule.points {
-		rule.rest[k], rule.inverse[k] = 1-t, 1/(1-t)
+		rule.rest[k] = 1 - t
 	}
 	return rule
 }()
-
-// way is how a path has asked for one feature so far.
-type way struct {
-	share  float64 // z: the product of the shares along its splits
-	passed bool    // o: the row passes all of them
-	factor lanes   // of the path's product, at each point
-	less   lanes   // 1/factor, which takes it out
-}
-
-// unasked is of a feature that the path hasn't asked for: it has no part in the product.
-var unasked = way{share: 1, passed: true, factor: ones, less: ones}
-
-// follow is the way of before, one split further.
-func (w *way) follow(before *way, share float64, passed bool) {
-	w.share, w.passed = before.share*share, before.passed && passed
-	if !w.passed {
-		inverse := 1 / w.share
-		for k := range w.factor {
-			w.factor[k], w.less[k] = w.share*gauss.rest[k], inverse*gauss.inverse[k]
-		}
-		return
-	}
-	for k, t := range gauss.points {
-		factor := t + w.share*gauss.rest[k]
-		w.factor[k], w.less[k] = factor, 1/factor
-	}
-}
-
-// given is what the feature's being known changes: o - z.
-func (w *way) given() float64 {
-	if w.passed {
-		return 1 - w.share
-	}
-	return -w.share
-}
-
-// explainer is the explanation of one row.
-type explainer struct {
-	m             *Model
-	row           table
-	ways          []way // by feature
-	contributions []float64
-	// levels are what a walk needs at each depth, so that it takes no memory as it goes.
-	levels [MaxDepth + 2]level
-}
-
-// level is one node on the walk's path: the product of the path that leads to it, the sum over the leaves below it of the
-// leaf's product times its value times the rule's weights, and how the path had asked for its feature.
-type level struct {
-	product, sum lanes
-	before       way
-}
-
-// walk adds the contributions of the splits under a node and leaves the sum over its leaves in its level.
-func (x *explainer) walk(at uint32, depth int) {
-	l, n := &x.levels[depth], x.m.nodes[at]
-	if n.slot() == 0 {
-		value := float64(n.value())
-		for k := range l.sum {
-			l.sum[k] = l.product[k] * value * gauss.weights[k]
-		}
-		return
-	}
-	feature := n.slot()/2 - 1
-	w := &x.ways[feature]
-	l.before, l.sum = *w, lanes{}
-	left, taken := n.child(), n.next(&x.row)
-	share := float64(x.m.shares[at])
-	below := &x.levels[depth+1]
-	for child := range uint32(2) {
-		w.follow(&l.before, share, child+left == taken)
-		for k := range below.product {
-			below.product[k] = l.product[k] * l.before.less[k] * w.factor[k]
-		}
-		x.walk(at+left+child, depth+1)
-		// What the splits above of the same feature counted for these leaves holds no longer: the feature's whole way counts.
-		now, was := 0.0, 0.0
-		for k, s := range below.sum {
-			now += s * w.less[k]
-			was += s * l.before.less[k]
-			l.sum[k] += s
-		}
-		x.contributions[feature] += w.given()*now - l.before.given()*was
-		share = 1 - share
-	}
-	*w = l.before
-}

@@ -101,6 +101,7 @@ type Model struct {
 	shares []float32 // for each split the share of its training weight that went left; 0 for leaves
 	trees  []tree
 	mean   float64 // the expected output over the training weights, where Explain begins
+	woods  woods   // the trees as Explain reads them
 }
 
 // tree is one tree's place among the nodes: its root, and the longest walk from there to a leaf.

@@ -55,6 +55,8 @@ func (m *Model) add(t timber) {
 	p := planter{m, t, t.lefts()}
 	p.put(0)
 	p.lay(0, len(m.nodes)-1)
+	root := m.trees[len(m.trees)-1].root
+	m.woods.add(m.nodes[root:], m.shares[root:])
 }
 
 // settle ends planting.

@@ -79,6 +79,10 @@ func (b *Bundle) Predict(f Features) (crisol.MLPrediction, error) {
 	if err != nil {
 		return crisol.MLPrediction{}, err
 	}
+	return b.ask(row)
+}
+
+func (b *Bundle) ask(row []float64) (crisol.MLPrediction, error) {
 	score, err := b.Trees.Predict(row)
 	if err != nil {
 		return crisol.MLPrediction{}, crisol.Errorf(crisol.KindInternal, "%s: %w", b.Version, err)
@@ -92,11 +96,11 @@ func (b *Bundle) Predict(f Features) (crisol.MLPrediction, error) {
 
 // Explain predicts and names the features that moved the prediction most, at most n of them, the strongest first.
 func (b *Bundle) Explain(f Features, n int) (crisol.MLPrediction, error) {
-	p, err := b.Predict(f)
-	if err != nil {
-		return p, err
-	}
 	row, err := b.row(f)
+	if err != nil {
+		return crisol.MLPrediction{}, err
+	}
+	p, err := b.ask(row)
 	if err != nil {
 		return p, err
 	}
