@@ -26,7 +26,7 @@ var rooms = map[string][]string{
 	"crisol/internal/experiment":          {"crisol", "crisol/internal/certify"},
 	"crisol/internal/evaluate":            {"crisol", "crisol/internal/certify", "crisol/internal/random"},
 	"crisol/internal/evaluate/report":     {"crisol/internal/certify", "crisol/internal/evaluate"},
-	"crisol/internal/cache":               {"crisol"},
+	"crisol/internal/cache":               {"crisol", "crisol/internal/resilience"},
 	"crisol/internal/cache/redistest":     {}, // for tests
 	"crisol/internal/calibrate":           {"crisol"},
 	"crisol/internal/sklearntest":         {}, // for tests
@@ -44,7 +44,7 @@ var rooms = map[string][]string{
 	"crisol/internal/sandbox/oci":         {"crisol", "crisol/internal/sandbox", "crisol/internal/sandbox/stage"},
 	"crisol/internal/sandbox/runtimes":    {"crisol", "crisol/internal/sandbox", "crisol/internal/sandbox/bwrap", "crisol/internal/sandbox/oci", "crisol/internal/sandbox/stage"},
 	"crisol/internal/sandbox/sandboxtest": {"crisol", "crisol/internal/sandbox"},
-	"crisol/internal/target":              {"crisol"},
+	"crisol/internal/target":              {"crisol", "crisol/internal/resilience"},
 	"crisol/internal/scenario":            {"crisol", "crisol/internal/kit", "crisol/internal/target", "crisol/internal/variant", "crisol/scenarios"},
 	"crisol/internal/advisory":            {"crisol", "crisol/internal/scenario", "crisol/internal/target"},
 	"crisol/internal/oracle":              {"crisol/internal/scenario"},
@@ -60,7 +60,7 @@ var rooms = map[string][]string{
 	"crisol/internal/store/sqlite":             {"crisol", "crisol/internal/store", "crisol/internal/store/relational"},
 	"crisol/internal/store/postgres":           {"crisol", "crisol/internal/store", "crisol/internal/store/relational"},
 	"crisol/internal/store/pgtest":             {}, // for tests
-	"crisol/internal/webhook":                  {"crisol", "crisol/internal/store"},
+	"crisol/internal/webhook":                  {"crisol", "crisol/internal/resilience", "crisol/internal/store"},
 	"crisol/internal/netns":                    {}, // for tests
 	"crisol/internal/stream":                   {"crisol", "crisol/internal/store"},
 	"crisol/internal/store/storetest":          {"crisol", "crisol/internal/store"},
@@ -71,7 +71,7 @@ var rooms = map[string][]string{
 	"crisol/internal/access":                   {"crisol", "crisol/internal/store"},
 	"crisol/internal/health":                   {},
 	"crisol/internal/resilience":               {"crisol"},
-	"crisol/internal/ratelimit":                {},
+	"crisol/internal/ratelimit":                {"crisol/internal/resilience"},
 	"crisol/internal/spool":                    {"crisol", "crisol/internal/store"},
 	"crisol/internal/desk":                     {"crisol", "crisol/internal/audit", "crisol/internal/jobs", "crisol/internal/store", "crisol/internal/validate"},
 	"crisol/internal/revise":                   {"crisol", "crisol/internal/jobs", "crisol/internal/store"},
@@ -86,7 +86,7 @@ var rooms = map[string][]string{
 	"crisol/internal/corpus/mutate":            {"crisol/internal/syntax"},
 	"crisol/internal/corpus": {"crisol", "crisol/internal/certify", "crisol/internal/corpus/mutate", "crisol/internal/diff", "crisol/internal/scenario", "crisol/internal/syntax",
 		"crisol/internal/target", "crisol/internal/verdict", "crisol/internal/wargame"},
-	"crisol/internal/app": {"crisol", "crisol/internal/health", "crisol/internal/access", "crisol/internal/ratelimit", "crisol/models", "crisol/internal/audit", "crisol/internal/cache", "crisol/internal/certify", "crisol/internal/dataset", "crisol/internal/experiment", "crisol/internal/baseline", "crisol/internal/desk", "crisol/internal/revise", "crisol/internal/snippet", "crisol/internal/spool", "crisol/internal/store/postgres", "crisol/internal/diff", "crisol/internal/extract", "crisol/internal/features", "crisol/internal/policy", "crisol/internal/predict", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/referee", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes",
+	"crisol/internal/app": {"crisol", "crisol/internal/resilience", "crisol/internal/health", "crisol/internal/access", "crisol/internal/ratelimit", "crisol/models", "crisol/internal/audit", "crisol/internal/cache", "crisol/internal/certify", "crisol/internal/dataset", "crisol/internal/experiment", "crisol/internal/baseline", "crisol/internal/desk", "crisol/internal/revise", "crisol/internal/snippet", "crisol/internal/spool", "crisol/internal/store/postgres", "crisol/internal/diff", "crisol/internal/extract", "crisol/internal/features", "crisol/internal/policy", "crisol/internal/predict", "crisol/internal/api", "crisol/internal/jobs", "crisol/internal/referee", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes",
 		"crisol/internal/scenario", "crisol/internal/store", "crisol/internal/store/sqlite", "crisol/internal/target", "crisol/internal/stream", "crisol/internal/validate", "crisol/internal/wargame", "crisol/internal/webhook"},
 	"crisol/cmd/crisol": {"crisol", "crisol/models", "crisol/internal/access", "crisol/internal/api", "crisol/internal/store/postgres", "crisol/client", "crisol/internal/policy", "crisol/internal/advisory", "crisol/internal/app", "crisol/internal/corpus", "crisol/internal/dataset",
 		"crisol/internal/evaluate/report", "crisol/internal/extract", "crisol/internal/features", "crisol/internal/predict", "crisol/internal/study", "crisol/internal/diff", "crisol/internal/round",

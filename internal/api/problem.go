@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -44,8 +46,17 @@ func (p *Problem) ContentType(string) string { return problemType }
 
 const problemType = "application/problem+json"
 
-// retryAfter is what a 503 tells in Retry-After, in seconds.
+// retryAfter is what a 503 tells in Retry-After, in seconds, where nothing better is known.
 const retryAfter = "5"
+
+// retryIn is what a 503 tells in Retry-After: as long as the error says, where it says so.
+func retryIn(err error) string {
+	var told interface{ RetryAfter() time.Duration }
+	if !errors.As(err, &told) {
+		return retryAfter
+	}
+	return strconv.Itoa(max(1, int(math.Ceil(told.RetryAfter().Seconds()))))
+}
 
 func (p *Problem) complete(ctx context.Context) {
 	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
@@ -77,7 +88,7 @@ func (s *server) asError(ctx context.Context, err error) error {
 		p.Detail, p.Hint = "internal fault", "the log of the service says more under request_id"
 	case http.StatusServiceUnavailable:
 		s.Logger.WarnContext(ctx, "request refused", "request_id", noteOf(ctx).requestID, "error", err)
-		return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {retryAfter}})
+		return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {retryIn(err)}})
 	}
 	return p
 }

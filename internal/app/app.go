@@ -15,6 +15,7 @@ import (
 	"crisol"
 	"crisol/internal/policy"
 	"crisol/internal/predict"
+	"crisol/internal/resilience"
 	"crisol/internal/sandbox"
 	"crisol/internal/sandbox/runtimes"
 	"crisol/internal/target"
@@ -67,6 +68,7 @@ type App struct {
 	Arena   *wargame.Arena
 	Flow    *validate.Flow
 	Models  *predict.Registry
+	guards  *guards
 }
 
 // DefaultCacheBytes is room for the targets of a few hundred scenarios.
@@ -143,7 +145,7 @@ func Open(ctx context.Context, c Config) (*App, error) {
 		return nil, err
 	}
 	c.Data = data
-	a := &App{Config: c}
+	a := &App{Config: c, guards: newGuards()}
 	if err := a.build(ctx); err != nil {
 		a.Close()
 		return nil, err
@@ -155,7 +157,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	if a.Sandbox, err = runtimes.Open(ctx, a.Config.Sandbox, runtimes.Options{Log: a.Log}); err != nil {
 		return err
 	}
-	if a.Targets, err = OpenTargets(a.Config); err != nil {
+	if a.Targets, err = openTargets(a.Config, a.guards.registries); err != nil {
 		return err
 	}
 	_, arenaBytes := shares(a.CacheBytes)
@@ -172,18 +174,20 @@ func (a *App) build(ctx context.Context) (err error) {
 	if a.Models, err = Models(a.Config); err != nil {
 		return err
 	}
-	a.Flow = &validate.Flow{Arena: a.Arena, Timeout: a.Timeout, Now: time.Now, Predictor: newOracle(a.Models, nil), Rule: a.Rule}
+	a.Flow = &validate.Flow{Arena: a.Arena, Timeout: a.Timeout, Now: time.Now, Predictor: newOracle(a.Models, nil, a.guards.model), Rule: a.Rule}
 	return nil
 }
 
 // OpenTargets opens the cache of targets alone. Close it to give up its leases.
-func OpenTargets(c Config) (*target.Store, error) {
+func OpenTargets(c Config) (*target.Store, error) { return openTargets(c, nil) }
+
+func openTargets(c Config, registries *resilience.Group) (*target.Store, error) {
 	data, err := c.data()
 	if err != nil {
 		return nil, err
 	}
 	bytes, _ := shares(c.CacheBytes)
-	targets, err := target.Open(filepath.Join(data, "targets"), target.Options{Logger: c.Log, Progress: c.Progress, MaxBytes: bytes, Own: sandbox.Own})
+	targets, err := target.Open(filepath.Join(data, "targets"), target.Options{Logger: c.Log, Progress: c.Progress, MaxBytes: bytes, Own: sandbox.Own, Registries: registries})
 	if err != nil && crisol.HintOf(err) == "" {
 		err = crisol.WithHint(err, "choose a writable directory with --data")
 	}

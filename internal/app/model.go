@@ -9,9 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/circuitbreaker"
-
 	"crisol"
 	"crisol/internal/api"
 	"crisol/internal/audit"
@@ -23,6 +20,7 @@ import (
 	"crisol/internal/features"
 	"crisol/internal/policy"
 	"crisol/internal/predict"
+	"crisol/internal/resilience"
 	"crisol/internal/scenario"
 	"crisol/internal/snippet"
 	"crisol/internal/target"
@@ -61,10 +59,13 @@ const onSnippets = "+snippet"
 // explained is how many features an answer names.
 const explained = 5
 
-// The model's breaker: after so many failures in a row it isn't asked for a while, and then once, to see.
+// The model's guard: after so many failures in a row it isn't asked for a while, and then once, to see. An answer takes
+// milliseconds; one that takes as long as modelPatience, say because a disk doesn't give the file, is not waited for.
 const (
 	modelFailures = 5
 	modelRest     = 10 * time.Second
+	modelPatience = 2 * time.Second
+	modelsAtOnce  = 64
 )
 
 // oracle is the champion as the flow sees it.
@@ -72,7 +73,8 @@ type oracle struct {
 	models *predict.Registry
 	// auditor says what tests in service made of the model's trust; nil where there are none.
 	auditor *audit.Auditor
-	breaker circuitbreaker.CircuitBreaker[validate.Opinion]
+	guard   *resilience.Guard
+	hanging chan struct{} // a place for each answer that may be under way, also of those that nobody waits for any more
 
 	mu     sync.Mutex
 	usable []*predict.Bundle
@@ -81,25 +83,52 @@ type oracle struct {
 	looked time.Time
 }
 
-func newOracle(models *predict.Registry, auditor *audit.Auditor) *oracle {
-	return &oracle{models: models, auditor: auditor, breaker: circuitbreaker.NewBuilder[validate.Opinion]().
-		WithFailureThreshold(modelFailures).WithDelay(modelRest).Build()}
+func newOracle(models *predict.Registry, auditor *audit.Auditor, guard *resilience.Guard) *oracle {
+	return &oracle{models: models, auditor: auditor, guard: guard, hanging: make(chan struct{}, 2*modelsAtOnce)}
 }
 
 // Predict asks the champion.
-func (o *oracle) Predict(s *scenario.Scenario, files []diff.Touched) (validate.Opinion, error) {
-	opinion, err := failsafe.With(o.breaker).Get(func() (opinion validate.Opinion, err error) {
-		defer func() { // a panic counts as a failure of the model, and must not end the breaker's books
-			if fault := recover(); fault != nil {
-				err = crisol.Errorf(crisol.KindInternal, "the model panicked: %v", fault)
-			}
-		}()
-		return o.ask(s, files)
+func (o *oracle) Predict(s *scenario.Scenario, files []diff.Touched) (opinion validate.Opinion, err error) {
+	err = o.guard.Do(context.Background(), func(ctx context.Context) error {
+		opinion, err = within(ctx, o.hanging, func() (validate.Opinion, error) { return o.ask(s, files) })
+		return err
 	})
-	if errors.Is(err, circuitbreaker.ErrOpen) {
-		return opinion, fmt.Errorf("the model failed %d times in a row and rests for %s: %w", modelFailures, modelRest, validate.ErrBreaker)
+	if errors.Is(err, resilience.ErrOpen) {
+		return opinion, fmt.Errorf("%w: %w", validate.ErrBreaker, err)
 	}
 	return opinion, err
+}
+
+// within runs what can't be called off, and leaves it alone when ctx is done. A panic is an error. It takes a place, and
+// gives it back when the work has ended, however late.
+func within[T any](ctx context.Context, places chan struct{}, work func() (T, error)) (T, error) {
+	type ended struct {
+		value T
+		err   error
+	}
+	var none T
+	select {
+	case places <- struct{}{}:
+	default:
+		return none, crisol.Errorf(crisol.KindInternal, "the model hangs: %d answers are under way", cap(places))
+	}
+	end := make(chan ended, 1)
+	go func() {
+		defer func() {
+			<-places
+			if fault := recover(); fault != nil {
+				end <- ended{err: crisol.Errorf(crisol.KindInternal, "the model panicked: %v", fault)}
+			}
+		}()
+		value, err := work()
+		end <- ended{value, err}
+	}()
+	select {
+	case e := <-end:
+		return e.value, e.err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
 }
 
 func (o *oracle) ask(s *scenario.Scenario, files []diff.Touched) (validate.Opinion, error) {

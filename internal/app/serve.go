@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/redis/rueidis"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 
@@ -24,10 +22,8 @@ import (
 	"crisol/internal/audit"
 	"crisol/internal/cache"
 	"crisol/internal/desk"
-	"crisol/internal/health"
 	"crisol/internal/jobs"
-	"crisol/internal/ratelimit"
-	"crisol/internal/sandbox"
+	"crisol/internal/resilience"
 	"crisol/internal/scenario"
 	"crisol/internal/spool"
 	"crisol/internal/store"
@@ -54,6 +50,7 @@ type Service struct {
 	stream   *stream.Hub
 	webhooks *webhook.Sender // nil where there is no secret to sign with
 	oracle   *oracle
+	redis    *resilience.Guard // nil without Redis
 	index    *scenario.Index
 	closers  []func(context.Context) error // the last is called first
 }
@@ -187,7 +184,7 @@ func (a *App) openService(ctx context.Context, answers bool) (_ *Service, err er
 	if s.Auditor, err = audit.Open(ctx, audit.Options{Store: s.Store, Models: trusted(a.Models), Rule: a.Rule, Alpha: a.Alpha, Hold: a.timeout(), Logger: a.Log}); err != nil {
 		return nil, err
 	}
-	s.oracle = newOracle(a.Models, s.Auditor)
+	s.oracle = newOracle(a.Models, s.Auditor, a.guards.model)
 	a.Flow.Predictor = s.oracle
 	if s.Queue, err = newQueue(s.jobs()); err != nil {
 		return nil, err
@@ -229,6 +226,13 @@ func (s *Service) Close(ctx context.Context) error {
 // its data directory.
 func (s *Service) openCache(answers bool) (err error) {
 	c := cache.Config{Redis: s.app.Redis, Logger: s.app.Log}
+	if s.app.Redis != "" {
+		if _, err := redisConnections(s.app.Redis, 1); err != nil {
+			return err
+		}
+		s.redis = s.guardRedis()
+		c.Guard = s.redis
+	}
 	if answers {
 		c.Outbox = filepath.Join(s.app.Data, "cache-outbox")
 	}
@@ -247,6 +251,7 @@ func (s *Service) openStore(ctx context.Context) (func(jobs.Config) (*jobs.Queue
 		if err != nil {
 			return nil, err
 		}
+		st.Guard(s.guardDatabase(st.Pools()[1].Max, sqlite.Sick, nil))
 		s.keep(st)
 		return func(c jobs.Config) (*jobs.Queue, error) {
 			c.Sole = true
@@ -257,6 +262,8 @@ func (s *Service) openStore(ctx context.Context) (func(jobs.Config) (*jobs.Queue
 	if err != nil {
 		return nil, err
 	}
+	most := st.Pools()[0].Max
+	st.Guard(s.guardDatabase(max(1, most-most/4), postgres.Sick, postgres.Unsent))
 	s.keep(st)
 	return func(c jobs.Config) (*jobs.Queue, error) {
 		c.Alone = st.Alone
@@ -295,6 +302,7 @@ const refreshEvery = 5 * time.Second
 
 // background keeps trust up to date until the service closes.
 func (s *Service) background(ctx context.Context) {
+	s.goOn(ctx, s.tellChanges)
 	s.goOn(ctx, func(ctx context.Context) {
 		tick := time.NewTicker(refreshEvery)
 		defer tick.Stop()
@@ -320,62 +328,9 @@ func (s *Service) deps() api.Deps {
 	e := &epoch{auditor: s.Auditor, oracle: s.oracle, static: libraryDigest(s.index)}
 	return api.Deps{
 		Queue: s.Queue, History: history{s.Store, s.spool}, Library: library{s.index}, Version: Version, Logger: a.Log,
-		Desk:    &desk.Desk{Flow: a.Flow, Queue: s.Queue, Journal: s.spool, Auditor: s.Auditor, Logger: a.Log, Now: time.Now},
+		Desk:    &desk.Desk{Flow: shed{a.Flow, a.guards.line}, Queue: s.Queue, Journal: s.spool, Auditor: s.Auditor, Logger: a.Log, Now: time.Now},
 		Auditor: s.Auditor, Models: registry{s.oracle, s.Auditor}, Cache: s.cache, Stream: s.stream, CheckWebhook: s.checkWebhook, Epoch: e.String, Board: s.board(),
 	}
-}
-
-// board looks at the parts of the service.
-func (s *Service) board() *health.Board {
-	a := s.app
-	probes := []health.Probe{
-		{Name: "database", Vital: true, Check: s.Store.Ping},
-		{Name: "model", Check: func(context.Context) error { _, err := s.oracle.champion(); return err }},
-		{Name: "journal", Check: func(context.Context) error {
-			if n, bytes := s.spool.Waiting(); bytes > spool.DefaultMaxBytes/2 {
-				return fmt.Errorf("%d answers wait for the database, in %d bytes", n, bytes)
-			}
-			return nil
-		}},
-	}
-	if !a.NoTrials {
-		probes = append(probes, health.Probe{Name: "sandbox", Vital: true, Check: func(ctx context.Context) error {
-			result, err := a.Sandbox.Run(ctx, sandbox.Command{Args: []string{"true"}})
-			if err == nil && result.Exit != 0 {
-				err = fmt.Errorf("true ended with exit %d", result.Exit)
-			}
-			return err
-		}})
-	}
-	if a.Redis != "" {
-		probes = append(probes, health.Probe{Name: "redis", Check: func(context.Context) error {
-			if r := s.cache.Stats().Redis; r != nil && !r.InTouch {
-				return errors.New(r.State)
-			}
-			return nil
-		}})
-	}
-	return health.New(nil, probes...)
-}
-
-// limiter holds clients to their limits: together with other instances where they share a Redis.
-func (s *Service) limiter() ratelimit.Limiter {
-	local := ratelimit.NewLocal(0, nil)
-	if s.app.Redis == "" {
-		return local
-	}
-	options, err := rueidis.ParseURL(s.app.Redis)
-	if err != nil { // the cache was opened with it
-		return local
-	}
-	options.DisableCache, options.DisableRetry = true, true
-	client, err := rueidis.NewClient(options)
-	if err != nil {
-		s.app.Log.Warn("rate limits are this instance's own: Redis can't be reached", "error", err)
-		return local
-	}
-	s.onClose(func(context.Context) error { client.Close(); return nil })
-	return ratelimit.NewShared(ratelimit.SharedOptions{Client: client, Local: local, Logger: s.app.Log})
 }
 
 // libraryDigest identifies the scenarios that a service fights over, and the build that fights.

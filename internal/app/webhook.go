@@ -17,7 +17,7 @@ func (s *Service) openWebhooks() error {
 	if err != nil || !known {
 		return err
 	}
-	s.webhooks, err = webhook.New(webhook.Config{Deliveries: s.Store.Deliveries(), Secret: secret, Allow: a.WebhookAllow, Logger: a.Log})
+	s.webhooks, err = webhook.New(webhook.Config{Deliveries: s.Store.Deliveries(), Secret: secret, Allow: a.WebhookAllow, Hosts: webhook.Hosts(a.guards.panel), Logger: a.Log})
 	if err != nil {
 		return err
 	}

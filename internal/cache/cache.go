@@ -26,6 +26,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"crisol"
+	"crisol/internal/resilience"
 )
 
 // Kind is a sort of answers with a lifetime and statistics of its own.
@@ -70,9 +71,10 @@ type Config struct {
 	Prefix string
 	// Wait bounds one read of Redis; 0 means 50 ms.
 	Wait time.Duration
-	// Pause is how long Redis is left alone after a read that failed or took too long, doubled each time up to 32
-	// times as long; 0 means 500 ms.
-	Pause time.Duration
+	// Guard stands before reads of Redis; nil is one that leaves Redis alone for Pause after a read that failed or took too
+	// long, doubled each time up to 32 times as long.
+	Guard *resilience.Guard
+	Pause time.Duration // 0 means 500 ms
 	// Beat is how often Redis is asked whether something was invalidated of which no push told, and whether it is back
 	// after it was away; 0 means 1 s.
 	Beat time.Duration
@@ -100,6 +102,9 @@ func (c Config) withDefaults() Config {
 	c.Beat = cmp.Or(c.Beat, time.Second)
 	c.Tell = cmp.Or(c.Tell, 500*time.Millisecond)
 	c.Unconfirmed = cmp.Or(c.Unconfirmed, time.Minute)
+	if c.Guard == nil {
+		c.Guard = resilience.NewPanel(nil).Guard(resilience.Config{Name: "redis", Failures: 1, Rest: c.Pause, Longest: longestPause * c.Pause})
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"crisol"
+	"crisol/internal/resilience"
 )
 
 // The keeper tells Redis what was invalidated here and learns what was invalidated elsewhere. It alone changes the
@@ -85,6 +86,10 @@ func (r *remote) keep(ctx context.Context) {
 			wake = nil // not sooner than the next beat
 		}
 		r.report(ctx, err)
+		// Whether Redis may be read again is found out here too: requests may be few.
+		if client := r.client.Load(); client != nil && err == nil && r.Guard.State().State != resilience.Closed {
+			r.read(ctx, *client, r.Prefix+":probe")
+		}
 		timer := time.NewTimer(r.Beat)
 		select {
 		case <-timer.C:

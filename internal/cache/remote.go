@@ -24,7 +24,7 @@ const (
 	dialFor        = time.Second
 	answerFor      = time.Second // to what is asked off the path of requests
 	drainFor       = time.Second // at the end
-	longestPause   = 32          // times Config.Pause
+	longestPause   = 32          // times Config.Pause, where there is no Config.Guard
 	pauseAfterFull = 10          // times Config.Pause, before more is written to a Redis that took nothing
 )
 
@@ -40,11 +40,9 @@ type remote struct {
 	client  atomic.Pointer[rueidis.Client] // nil until Redis answered for the first time
 	reading chan struct{}                  // a place for each read that may be under way
 
-	current    atomic.Bool  // the keeper is in touch, and the table is as it is in Redis
-	confirmed  atomic.Int64 // when it last was, in nanoseconds since 1970 by Config.Now
-	failures   atomic.Int64 // reads that failed without one between that didn't
-	readsFrom  atomic.Int64 // no reads before, no writes before: in nanoseconds since begun
-	writesFrom atomic.Int64
+	current    atomic.Bool             // the keeper is in touch, and the table is as it is in Redis
+	confirmed  atomic.Int64            // when it last was, in nanoseconds since 1970 by Config.Now
+	writesFrom atomic.Int64            // no writes before: in nanoseconds since begun
 	untold     [slots + 1]atomic.Int64 // invalidations of which Redis doesn't know
 
 	writes chan write
@@ -148,43 +146,19 @@ type reply struct {
 // get asks Redis, for Config.Wait at most.
 func (r *remote) get(ctx context.Context, id identity, t *table) (value []byte, life time.Duration, hit bool) {
 	client := r.client.Load()
-	if t == nil || client == nil || !r.current.Load() || r.since() < r.readsFrom.Load() {
+	if t == nil || client == nil || !r.current.Load() {
 		r.counted.unasked.Add(1)
 		return nil, 0, false
 	}
-	select {
-	case r.reading <- struct{}{}:
-	default:
+	held, asked := r.read(ctx, *client, r.key(id))
+	if !asked {
 		r.counted.unasked.Add(1)
 		return nil, 0, false
 	}
-	within, cancel := context.WithTimeout(ctx, r.Wait)
-	defer cancel()
-	replies := make(chan reply, 1)
-	// On a goroutine of its own, since a connection that has to be dialled doesn't look at the context.
-	r.done.Go(func() {
-		defer func() { <-r.reading }()
-		value, err := (*client).Do(within, (*client).B().Get().Key(r.key(id)).Build()).AsBytes()
-		replies <- reply{value, err}
-	})
-	var answer reply
-	select {
-	case answer = <-replies:
-	case <-within.Done():
-		answer.err = within.Err()
-	}
-	if ctx.Err() != nil {
-		return nil, 0, false // nobody waits any more; that says nothing about Redis
-	}
-	if answer.err != nil && !rueidis.IsRedisNil(answer.err) {
-		r.failed(answer.err)
+	if held == nil {
 		return nil, 0, false
 	}
-	r.failures.Store(0)
-	if answer.err != nil {
-		return nil, 0, false
-	}
-	value, life, f := decode(id, t, answer.value, r.Now())
+	value, life, f := decode(id, t, held, r.Now())
 	switch f {
 	case foundStale:
 		r.counted.stale.Add(1)
@@ -194,22 +168,48 @@ func (r *remote) get(ctx context.Context, id identity, t *table) (value []byte, 
 	return value, life, f == foundValid
 }
 
-// failed leaves Redis alone for a while, longer each time.
-func (r *remote) failed(err error) {
-	if errors.Is(err, context.DeadlineExceeded) {
+// read reads one key, for Config.Wait at most, and returns nil where there is nothing, or nothing in time. asked is false
+// where Redis was left alone: its guard is open, or so many reads are under way that another one would only wait.
+func (r *remote) read(ctx context.Context, client rueidis.Client, key string) (value []byte, asked bool) {
+	permit, err := r.Guard.Begin()
+	if err != nil {
+		return nil, false
+	}
+	select {
+	case r.reading <- struct{}{}:
+	default:
+		permit.Drop()
+		return nil, false
+	}
+	within, cancel := context.WithTimeout(ctx, r.Wait)
+	defer cancel()
+	replies := make(chan reply, 1)
+	// On a goroutine of its own, since a connection that has to be dialled doesn't look at the context.
+	r.done.Go(func() {
+		defer func() { <-r.reading }()
+		value, err := client.Do(within, client.B().Get().Key(key).Build()).AsBytes()
+		replies <- reply{value, err}
+	})
+	var answer reply
+	select {
+	case answer = <-replies:
+	case <-within.Done():
+		answer.err = within.Err()
+	}
+	if rueidis.IsRedisNil(answer.err) {
+		answer = reply{}
+	}
+	permit.End(ctx, answer.err)
+	switch {
+	case answer.err == nil, ctx.Err() != nil: // nobody waits any more; that says nothing about Redis
+	case errors.Is(answer.err, context.DeadlineExceeded):
 		r.counted.timeouts.Add(1)
-	} else {
+		r.nudge()
+	default:
 		r.counted.errors.Add(1)
-	}
-	now, until := r.since(), r.readsFrom.Load()
-	if now < until {
-		return // others of the same moment have said so
-	}
-	pause := r.Pause * time.Duration(min(int64(1)<<min(r.failures.Load(), 16), longestPause))
-	if r.readsFrom.CompareAndSwap(until, now+int64(pause)) {
-		r.failures.Add(1)
 		r.nudge()
 	}
+	return answer.value, true
 }
 
 func (r *remote) key(id identity) string {

@@ -33,6 +33,9 @@ type RedisStats struct {
 	State string `json:"state"`
 	// Untold counts slots of which Redis does not know yet that they were invalidated.
 	Untold int `json:"untold"`
+	// Reading is how many reads are under way, of MostReading at once.
+	Reading     int `json:"reading"`
+	MostReading int `json:"most_reading"`
 	// Unasked lookups did without Redis: it was out of reach, paused, not to be trusted, or asked too much already.
 	Unasked  uint64 `json:"unasked"`
 	Timeouts uint64 `json:"timeouts"`
@@ -92,7 +95,7 @@ func (k KindStats) ratio() float64 {
 func (r *remote) stats() *RedisStats {
 	n := r.counted
 	s := &RedisStats{
-		InTouch: r.current.Load(), Unasked: n.unasked.Load(), Timeouts: n.timeouts.Load(), Errors: n.errors.Load(), Stale: n.stale.Load(),
+		InTouch: r.current.Load(), Reading: len(r.reading), MostReading: cap(r.reading), Unasked: n.unasked.Load(), Timeouts: n.timeouts.Load(), Errors: n.errors.Load(), Stale: n.stale.Load(),
 		Damaged: n.damaged.Load(), Written: n.written.Load(), Unwritten: n.unwritten.Load(), Dropped: n.dropped.Load(),
 	}
 	for slot := range r.untold {

@@ -1,7 +1,7 @@
 // Package health says how the parts are that a service stands on.
 //
 // In go probes by name; out comes a report: of each part whether it works, how long it took to say so, since when that is
-// so and what went wrong last, and of the whole whether it is healthy, degraded (answers, with less) or unhealthy (can't do
+// so and what went wrong last, beside it breakers, pools and load, and of the whole whether it is healthy, degraded (answers, with less) or unhealthy (can't do
 // what it is for). Probes run at once and are bounded; what they say is believed for a second, so that asking can't
 // overload what is asked about.
 package health
@@ -44,11 +44,48 @@ type Part struct {
 	LastErrorAt *time.Time `json:"last_error_at,omitempty"`
 }
 
+// Breaker is what stands between the service and something that it leans on.
+type Breaker struct {
+	Name        string     `json:"name" doc:"What it leaves alone when it is open"`
+	State       string     `json:"state" enum:"closed,open,half-open"`
+	Since       time.Time  `json:"since"`
+	Failures    uint       `json:"failures" doc:"In a row, until now"`
+	Opened      uint64     `json:"opened" doc:"How often it opened since the service started"`
+	LastError   string     `json:"last_error,omitempty"`
+	LastErrorAt *time.Time `json:"last_error_at,omitempty"`
+	// Foreign ones are before what isn't the service's: they don't make it degraded.
+	Foreign bool `json:"foreign"`
+}
+
+// Pool is a pool of connections.
+type Pool struct {
+	Name    string  `json:"name"`
+	Max     int     `json:"max"`
+	Open    int     `json:"open"`
+	Used    int     `json:"used"`
+	Waits   uint64  `json:"waits" doc:"How often there was no free connection"`
+	Waited  float64 `json:"waited_seconds" doc:"The sum of all waits"`
+	GivenUp uint64  `json:"given_up" doc:"How many left without a connection"`
+}
+
+// Load is how busy the service is with what it answers at once.
+type Load struct {
+	Serving int     `json:"serving"`
+	Waiting int     `json:"waiting"`
+	Served  uint64  `json:"served"`
+	Shed    uint64  `json:"shed" doc:"How many were told to come again, since their turn would have come too late"`
+	Waited  float64 `json:"waited_seconds" doc:"The sum of the waits of those who were served"`
+}
+
 // Report is what is known of all.
 type Report struct {
 	Status Status    `json:"status" enum:"healthy,degraded,unhealthy"`
 	At     time.Time `json:"at" doc:"When the parts were looked at; they are looked at once a second at most"`
 	Parts  []Part    `json:"parts" nullable:"false"`
+
+	Breakers []Breaker `json:"breakers" nullable:"false"`
+	Pools    []Pool    `json:"pools" nullable:"false"`
+	Load     Load      `json:"load"`
 }
 
 // Bounds of looking.
@@ -62,6 +99,10 @@ type Board struct {
 	probes []Probe
 	now    func() time.Time
 
+	breakers func() []Breaker
+	pools    func() []Pool
+	load     func() Load
+
 	mu     sync.Mutex // guards what follows; held while probes run, so that they run once
 	report Report
 }
@@ -72,6 +113,27 @@ func New(now func() time.Time, probes ...Probe) *Board {
 		now = time.Now
 	}
 	return &Board{probes: probes, now: now}
+}
+
+// With shows breakers, pools and load too, and returns the board. It must be called before the first Report.
+func (b *Board) With(breakers func() []Breaker, pools func() []Pool, load func() Load) *Board {
+	b.breakers, b.pools, b.load = breakers, pools, load
+	return b
+}
+
+// rest adds what isn't probed.
+func (b *Board) rest(r *Report) {
+	r.Breakers, r.Pools = []Breaker{}, []Pool{}
+	if b.breakers == nil {
+		return
+	}
+	r.Breakers = append(r.Breakers, b.breakers()...)
+	r.Pools, r.Load = append(r.Pools, b.pools()...), b.load()
+	for _, breaker := range r.Breakers {
+		if breaker.State != "closed" && !breaker.Foreign && r.Status == Healthy {
+			r.Status = Degraded
+		}
+	}
 }
 
 // Report looks at the parts, unless that was done just now.
@@ -106,6 +168,7 @@ func (b *Board) Report(ctx context.Context) Report {
 			next.Status = Degraded
 		}
 	}
+	b.rest(&next)
 	b.report = next
 	return next
 }

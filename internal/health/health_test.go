@@ -84,3 +84,23 @@ func TestStuck(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestBreakers: one that isn't closed makes the whole degraded, unless it is before what isn't the service's.
+func TestBreakers(t *testing.T) {
+	now := noon
+	list := []health.Breaker{{Name: "model", State: "closed"}, {Name: "webhook/a", State: "open", Foreign: true}}
+	b := health.New(func() time.Time { return now }).With(
+		func() []health.Breaker { return list },
+		func() []health.Pool { return []health.Pool{{Name: "database", Max: 8, Used: 3}} },
+		func() health.Load { return health.Load{Shed: 7} })
+	if r := b.Report(t.Context()); r.Status != health.Healthy || len(r.Breakers) != 2 || r.Pools[0].Used != 3 || r.Load.Shed != 7 {
+		t.Errorf("%+v", r)
+	}
+	list, now = []health.Breaker{{Name: "model", State: "half-open"}}, now.Add(time.Minute)
+	if r := b.Report(t.Context()); r.Status != health.Degraded {
+		t.Errorf("%+v", r)
+	}
+	if r := health.New(nil).Report(t.Context()); r.Breakers == nil || r.Pools == nil {
+		t.Errorf("a list that isn't there: %+v", r)
+	}
+}

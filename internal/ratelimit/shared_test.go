@@ -14,14 +14,17 @@ import (
 
 func shared(t *testing.T, s *redistest.Server) *ratelimit.Shared {
 	t.Helper()
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.Addr}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	return ratelimit.NewShared(ratelimit.SharedOptions{
-		Client: client, Local: ratelimit.NewLocal(0, nil), Wait: 5 * time.Second, Rest: 10 * time.Millisecond,
+	l := ratelimit.NewShared(ratelimit.SharedOptions{
+		Connect: connect(s), Local: ratelimit.NewLocal(0, nil), Wait: 5 * time.Second, Rest: 10 * time.Millisecond,
 	})
+	t.Cleanup(l.Close)
+	return l
+}
+
+func connect(s *redistest.Server) func() (rueidis.Client, error) {
+	return func() (rueidis.Client, error) {
+		return rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.Addr}, DisableRetry: true})
+	}
 }
 
 // TestTwoInstances: together they allow what one would.
@@ -53,26 +56,29 @@ func TestTwoInstances(t *testing.T) {
 	}
 }
 
+func kill(s *redistest.Server) error { s.Kill(); return nil }
+
 // TestRedisAway: while Redis can't be told each instance limits by itself, and it is asked again when it is back.
 func TestRedisAway(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]struct {
-		leave func(*redistest.Server) error
-		back  func(*redistest.Server) error
-		wait  time.Duration
+		leave  func(*redistest.Server) error
+		back   func(*redistest.Server) error
+		wait   time.Duration
+		absent bool
 	}{
-		"killed": {func(s *redistest.Server) error { s.Kill(); return nil }, (*redistest.Server).Restart, 5 * time.Second},
-		"frozen": {(*redistest.Server).Freeze, (*redistest.Server).Thaw, 20 * time.Millisecond},
+		"killed":              {leave: kill, back: (*redistest.Server).Restart, wait: 5 * time.Second},
+		"frozen":              {leave: (*redistest.Server).Freeze, back: (*redistest.Server).Thaw, wait: 20 * time.Millisecond},
+		"absent at the start": {leave: kill, back: (*redistest.Server).Restart, wait: 5 * time.Second, absent: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := redistest.Start(t)
-			client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.Addr}, DisableRetry: true})
-			if err != nil {
-				t.Fatal(err)
+			if away.absent { // Redis is down when the service starts
+				s.Kill()
 			}
-			t.Cleanup(client.Close)
-			l := ratelimit.NewShared(ratelimit.SharedOptions{Client: client, Local: ratelimit.NewLocal(0, nil), Wait: away.wait, Rest: 10 * time.Millisecond})
+			l := ratelimit.NewShared(ratelimit.SharedOptions{Connect: connect(s), Local: ratelimit.NewLocal(0, nil), Wait: away.wait, Rest: 10 * time.Millisecond})
+			t.Cleanup(l.Close)
 			limit := ratelimit.Limit{Requests: 3, Period: time.Hour}
 			if err := away.leave(s); err != nil {
 				t.Fatal(err)

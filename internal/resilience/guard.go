@@ -183,6 +183,9 @@ func (g *Guard) Begin() (*Permit, error) {
 	return &Permit{guard: g, at: k.changes, probe: k.breaker.IsHalfOpen()}, nil
 }
 
+// Drop gives back a permit of a call that was not made. Dropping one that has ended does nothing.
+func (p *Permit) Drop() { p.record(untold, nil) }
+
 type outcome int
 
 const (

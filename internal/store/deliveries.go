@@ -48,4 +48,6 @@ type Failure struct {
 	Reason string
 	At     time.Time
 	Next   time.Time // zero: never
+	// Untried says that the attempt was not made after all, and doesn't count.
+	Untried bool
 }

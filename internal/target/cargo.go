@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"crisol"
@@ -126,7 +127,8 @@ func userCargo() []string {
 // run runs cargo with a home of the store's own.
 func (c cargo) run(ctx context.Context, dir string, args ...string) error {
 	env := []string{"CARGO_HOME=" + c.s.path("clients", "cargo"), "CARGO_TERM_COLOR=never"}
-	_, err := c.s.client.run(ctx, job{tool: "cargo", dir: dir, env: env, args: append([]string{"cargo"}, args...), symptoms: cargoSymptoms})
+	_, err := c.s.client.run(ctx, job{tool: "cargo", dir: dir, env: env, args: append([]string{"cargo"}, args...), symptoms: cargoSymptoms,
+		offline: slices.Contains(args, "--offline")})
 	return err
 }
 

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"crisol"
+	"crisol/internal/resilience"
 )
 
 // client runs the ecosystems' own programs on the host: in a clean environment, in a process group of their own, with
@@ -23,6 +26,7 @@ type client struct {
 	lock    string   // held, shared, while a client runs: nobody clears home meanwhile
 	env     []string // Options.Env, last and strongest
 	timeout time.Duration
+	guard   func(tool string) *resilience.Guard // before what asks a registry; nil is none
 }
 
 const clientsLock = "clients"
@@ -100,10 +104,33 @@ type job struct {
 	args     []string
 	symptoms []symptom
 	telling  *regexp.Regexp // the lines that belong in an error, if there are any; nil means all
+	offline  bool           // no registry is asked
 }
 
-// run runs j and returns what it printed to standard output. Its error is of a kind and carries the last lines.
-func (c client) run(ctx context.Context, j job) ([]byte, error) {
+// run runs j, unless its registry is left alone, and returns what it printed to standard output. Its error is of a kind and
+// carries the last lines.
+func (c client) run(ctx context.Context, j job) (out []byte, err error) {
+	if j.offline || c.guard == nil {
+		return c.start(ctx, j)
+	}
+	err = c.guard(j.tool).Do(ctx, func(ctx context.Context) error {
+		out, err = c.start(ctx, j)
+		return err
+	})
+	return out, err
+}
+
+// Registries makes guards for registries, one for each ecosystem's client.
+func Registries(panel *resilience.Panel) *resilience.Group {
+	return panel.Group(resilience.Config{Name: "registry", Failures: 3, Rest: 30 * time.Second, Longest: 5 * time.Minute, Faulty: unreachable}, 16)
+}
+
+// unreachable says of a client's failure whether its registry is at fault: it doesn't answer, or nothing else explains it.
+func unreachable(err error) bool {
+	return crisol.KindOf(err) == crisol.KindInfrastructure && crisol.HintOf(err) == hintRetry
+}
+
+func (c client) start(ctx context.Context, j job) ([]byte, error) {
 	program, err := exec.LookPath(j.args[0])
 	if err != nil {
 		return nil, missing(j.args[0], err)

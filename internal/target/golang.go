@@ -271,7 +271,7 @@ func (g golang) compileStd(ctx context.Context, dir, scratch string) error {
 	}
 	env := append([]string{"GOCACHE=" + cache, "GOENV=off", "GOFLAGS=-mod=mod -buildvcs=false", "GOPROXY=off"}, goCompile...)
 	args := append([]string{"go", "build"}, g.s.goStd...)
-	_, err := g.s.client.run(ctx, job{tool: "go", dir: scratch, env: env, args: args, symptoms: goSymptoms})
+	_, err := g.s.client.run(ctx, job{tool: "go", dir: scratch, env: env, args: args, symptoms: goSymptoms, offline: true})
 	if err != nil {
 		return err
 	}

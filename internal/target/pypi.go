@@ -302,7 +302,7 @@ func (p pypi) pip(ctx context.Context) (string, error) {
 		return "", missing("python3", err)
 	}
 	for _, python := range []string{p.s.python, "python3", "python"} {
-		out, err := p.s.client.run(ctx, job{tool: "pip", dir: p.s.path("clients"), args: []string{python, "-c", whereIsPip}})
+		out, err := p.s.client.run(ctx, job{tool: "pip", dir: p.s.path("clients"), args: []string{python, "-c", whereIsPip}, offline: true})
 		dir, version, ok := bytes.Cut(bytes.TrimSpace(out), []byte(" "))
 		if err == nil && ok && newEnough(string(version)) {
 			p.s.pip = string(dir)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"crisol"
+	"crisol/internal/resilience"
 )
 
 // Options adjust a Store. The zero value is the default.
@@ -33,6 +34,8 @@ type Options struct {
 	MaxBytes int64
 	// Timeout is how long one run of a client may take; 0 means 5 minutes.
 	Timeout time.Duration
+	// Registries are the guards before registries, by the name of the client; nil is guards of its own.
+	Registries *resilience.Group
 	// Env is added to the environment of the clients, NAME=value: another registry, a proxy.
 	Env []string
 	// Python is the interpreter that the sandbox runs, for which wheels are chosen; "" means /usr/bin/python3, or the
@@ -78,9 +81,12 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, storage("open the target cache", err)
 	}
+	if o.Registries == nil {
+		o.Registries = Registries(resilience.NewPanel(nil))
+	}
 	s := &Store{
 		dir: dir, log: o.Logger, progress: o.Progress, maxBytes: o.MaxBytes, python: o.Python, goStd: o.GoPackages, own: o.Own, now: o.Now,
-		client: client{home: filepath.Join(dir, "clients"), lock: filepath.Join(dir, "locks", clientsLock), env: o.Env, timeout: o.Timeout},
+		client: client{home: filepath.Join(dir, "clients"), lock: filepath.Join(dir, "locks", clientsLock), env: o.Env, timeout: o.Timeout, guard: o.Registries.Guard},
 		leased: map[string]*entry{},
 	}
 	s.defaults()

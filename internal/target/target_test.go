@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crisol"
+	"crisol/internal/resilience"
 	"crisol/internal/target"
 )
 
@@ -680,6 +681,40 @@ func TestRegistryHangs(t *testing.T) {
 	r := newRegistry(t)
 	r.hang = true
 	broken(t, r, target.Options{Timeout: 2 * time.Second}, "no answer in time")
+}
+
+// TestRegistryRests: a registry that is down again and again is left alone, others are not, and it is asked anew when its
+// rest is over.
+func TestRegistryRests(t *testing.T) {
+	r := newRegistry(t)
+	r.status = 500
+	panel := resilience.NewPanel(nil)
+	registries := panel.Group(resilience.Config{Name: "registry", Failures: 2, Rest: 500 * time.Millisecond,
+		Faulty: func(err error) bool { return crisol.KindOf(err) == crisol.KindInfrastructure }}, 9)
+	s := open(t, t.TempDir(), target.Options{Env: append(r.env(t), "npm_config_fetch_retries=0"), Python: python, Registries: registries})
+	prepare := func() error {
+		_, err := s.Prepare(t.Context(), target.Spec{Package: "pkg:npm/a@1.0.0"})
+		return err
+	}
+	for range 2 {
+		if err := prepare(); crisol.KindOf(err) != crisol.KindInfrastructure || errors.Is(err, resilience.ErrOpen) {
+			t.Fatal(err)
+		}
+	}
+	if err := prepare(); crisol.KindOf(err) != crisol.KindInfrastructure || !errors.Is(err, resilience.ErrOpen) {
+		t.Errorf("it is not left alone: %v", err)
+	}
+	if states := panel.States(); len(states) != 1 || states[0].Name != "registry/npm" || states[0].State != resilience.Open {
+		t.Errorf("%+v", states)
+	}
+	r.status = 0
+	time.Sleep(500 * time.Millisecond)
+	if err := prepare(); crisol.KindOf(err) != crisol.KindNotFound {
+		t.Errorf("want that it says that there is no such package: %v", err)
+	}
+	if state := registries.Guard("npm").State(); state.State != resilience.Closed {
+		t.Errorf("%+v", state)
+	}
 }
 
 // TestCancel: whoever cancels gets the answer at once, and nothing of the client is left to hold the connection.

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"crisol"
+	"crisol/internal/resilience"
 	"crisol/internal/store"
 )
 
@@ -47,6 +48,9 @@ type Config struct {
 	Secret     Secret
 	// Allow lists networks that may be reached although they are not public, for receivers inside.
 	Allow []netip.Prefix
+	// Hosts are the guards before receivers, by host and port; nil is guards of its own. One that is open, or has no place for
+	// another attempt, puts deliveries off: that is no attempt.
+	Hosts *resilience.Group
 	// Concurrency bounds the attempts under way; 0 means 8.
 	Concurrency int
 	// Timeout bounds one attempt, from the resolution of the name to the end of the answer; 0 means 10 s.
@@ -75,6 +79,9 @@ func (c Config) withDefaults() Config {
 	if c.Backoff == nil {
 		c.Backoff = backoff
 	}
+	if c.Hosts == nil {
+		c.Hosts = Hosts(resilience.NewPanel(nil))
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -83,6 +90,31 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// Hosts makes guards for receivers: half of the usual places at once for each, so that a slow one leaves some for others,
+// and a rest after five failures in a row.
+func Hosts(panel *resilience.Panel) *resilience.Group {
+	return panel.Group(resilience.Config{
+		Name: "webhook", Failures: 5, Rest: 30 * time.Second, Longest: 10 * time.Minute, AtOnce: 4, Queue: 200 * time.Millisecond, Foreign: true, Faulty: down,
+	}, mostHosts)
+}
+
+// mostHosts bounds the receivers of which is remembered how they are: callers name them.
+const mostHosts = 1000
+
+// down says of a failed attempt whether the receiver is at fault as a whole: it can't be reached, or says so itself.
+func down(err error) bool {
+	var told *statusError
+	return !errors.As(err, &told) || told.code >= http.StatusInternalServerError || told.code == http.StatusTooManyRequests
+}
+
+// statusError is an answer that isn't what was hoped for.
+type statusError struct {
+	code int
+	text string
+}
+
+func (e *statusError) Error() string { return e.text }
 
 var pauses = [...]time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour}
 
@@ -227,9 +259,7 @@ func (s *Sender) take(taking, sending context.Context, places chan struct{}) (mo
 
 // attempt posts one delivery and records what became of it.
 func (s *Sender) attempt(ctx context.Context, d store.Delivery) {
-	within, cancel := context.WithTimeout(ctx, s.Timeout)
-	pause, failure := s.post(within, d)
-	cancel()
+	pause, failure := s.guarded(ctx, d)
 	if ctx.Err() != nil {
 		return // cut off by Stop: the lease runs out, and it is made again
 	}
@@ -237,7 +267,11 @@ func (s *Sender) attempt(ctx context.Context, d store.Delivery) {
 	defer cancel()
 	log := s.Logger.With("delivery", d.ID, "attempt", d.Attempts)
 	var err error
+	var refusal *resilience.RefusalError
 	switch {
+	case errors.As(failure, &refusal):
+		next := s.Now().Add(max(refusal.RetryAfter(), s.Poll))
+		err = s.Deliveries.Fail(record, d.ID, d.Attempts, store.Failure{Reason: failure.Error(), At: s.Now(), Next: next, Untried: true})
 	case failure == nil:
 		s.delivered.Add(1)
 		err = s.Deliveries.Done(record, d.ID, d.Attempts, s.Now())
@@ -255,6 +289,28 @@ func (s *Sender) attempt(ctx context.Context, d store.Delivery) {
 	if err != nil && !errors.Is(err, store.ErrLost) {
 		log.WarnContext(ctx, "a webhook's outcome could not be kept; it is made again", "error", err)
 	}
+}
+
+// guarded posts one delivery, unless the receiver's guard refuses.
+func (s *Sender) guarded(ctx context.Context, d store.Delivery) (pause time.Duration, failure error) {
+	if err := Check(d.URL, s.Allow); err != nil {
+		return -1, err
+	}
+	to, err := url.Parse(d.URL)
+	if err != nil {
+		return -1, err
+	}
+	var final error // it is no fault of the receiver's
+	err = s.Hosts.Guard(to.Host).Do(ctx, func(ctx context.Context) error {
+		within, cancel := context.WithTimeout(ctx, s.Timeout)
+		defer cancel()
+		var failure error
+		if pause, failure = s.post(within, d); pause < 0 {
+			final, failure = failure, nil
+		}
+		return failure
+	})
+	return pause, cmp.Or(final, err)
 }
 
 // Envelope is the body of a webhook.
@@ -281,9 +337,6 @@ func (s *Sender) body(d store.Delivery) ([]byte, error) {
 // post makes one request. With a failure comes for how long the receiver wants to be left alone at least, or a negative
 // number where another try is of no use.
 func (s *Sender) post(ctx context.Context, d store.Delivery) (pause time.Duration, failure error) {
-	if err := Check(d.URL, s.Allow); err != nil {
-		return -1, err
-	}
 	body, err := s.body(d)
 	if err != nil {
 		return -1, fmt.Errorf("write the message: %w", err)
@@ -315,9 +368,9 @@ func (s *Sender) post(ctx context.Context, d store.Delivery) (pause time.Duratio
 	case code == http.StatusGone:
 		return -1, errors.New("the receiver answers 410: it wants no more")
 	case code >= 300 && code < 400:
-		return 0, fmt.Errorf("the receiver answers %s, and redirects are not followed", response.Status)
+		return 0, &statusError{code, fmt.Sprintf("the receiver answers %s, and redirects are not followed", response.Status)}
 	default:
-		return retryAfter(response.Header), fmt.Errorf("the receiver answers %s", response.Status)
+		return retryAfter(response.Header), &statusError{code, "the receiver answers " + response.Status}
 	}
 }
 

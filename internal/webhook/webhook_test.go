@@ -22,6 +22,7 @@ import (
 
 	"crisol"
 	"crisol/client"
+	"crisol/internal/resilience"
 	"crisol/internal/store"
 	"crisol/internal/store/sqlite"
 	"crisol/internal/webhook"
@@ -335,6 +336,66 @@ func TestConcurrency(t *testing.T) {
 }
 
 // TestStopAndTakeOver: an attempt that a stopped sender leaves behind is made again when its time is over.
+// TestReceiverRests: a receiver that is down is left alone, which costs its deliveries no attempts, and others get theirs.
+func TestReceiverRests(t *testing.T) {
+	t.Parallel()
+	box := outbox(t)
+	var down atomic.Bool
+	down.Store(true)
+	sick := receive(t, func(w http.ResponseWriter, _ *http.Request) {
+		if down.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+	})
+	well := receive(t, status(http.StatusOK))
+	panel := resilience.NewPanel(nil)
+	hosts := panel.Group(resilience.Config{Name: "webhook", Failures: 5, Rest: 300 * time.Millisecond, Foreign: true}, 9)
+	start(t, box, func(c *webhook.Config) { c.Hosts, c.Concurrency, c.Attempts = hosts, 1, 6 })
+	host := strings.TrimPrefix(sick.URL, "http://")
+	for n := range 4 {
+		enqueue(t, box, fmt.Sprint("sick-", n), sick.URL)
+	}
+	eventually(t, "the breaker opens", func() bool { return hosts.Guard(host).State().State == resilience.Open })
+	enqueue(t, box, "well", well.URL)
+	if d := ended(t, box, "well"); d.Attempts != 1 || d.GivenUp {
+		t.Errorf("%+v", d)
+	}
+	if states := panel.States(); len(states) != 1 || states[0].Name != "webhook/"+host {
+		t.Errorf("%+v", states)
+	}
+	eventually(t, "one attempt is made to see", func() bool { return len(sick.requests()) == 6 })
+	down.Store(false)
+	made := 0
+	for n := range 4 {
+		d := ended(t, box, fmt.Sprint("sick-", n))
+		if made += d.Attempts; d.GivenUp {
+			t.Errorf("%+v", d)
+		}
+	}
+	if made != len(sick.requests()) {
+		t.Errorf("%d attempts are counted, and %d were made", made, len(sick.requests()))
+	}
+}
+
+// TestWhatIsDown: an answer that is about one message says nothing of the receiver as a whole.
+func TestWhatIsDown(t *testing.T) {
+	t.Parallel()
+	box := outbox(t)
+	panel := resilience.NewPanel(nil)
+	start(t, box, func(c *webhook.Config) { c.Hosts, c.Attempts, c.Concurrency = webhook.Hosts(panel), 12, 1 })
+	enqueue(t, box, "404", receive(t, status(http.StatusNotFound)).URL)
+	enqueue(t, box, "410", receive(t, status(http.StatusGone)).URL)
+	enqueue(t, box, "refused", "http://10.0.0.1/")
+	for _, id := range []string{"404", "410", "refused"} {
+		if d := ended(t, box, id); !d.GivenUp || (d.Attempts == 12) != (id == "404") {
+			t.Errorf("%+v", d)
+		}
+	}
+	if states := panel.States(); len(states) != 0 {
+		t.Errorf("%+v", states)
+	}
+}
+
 func TestStopAndTakeOver(t *testing.T) {
 	t.Parallel()
 	box := outbox(t)

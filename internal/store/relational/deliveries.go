@@ -54,7 +54,10 @@ func (s deliveries) Done(ctx context.Context, id string, attempt int, at time.Ti
 }
 
 func (s deliveries) Fail(ctx context.Context, id string, attempt int, f store.Failure) error {
-	p := queries.FailDeliveryParams{ID: text(id), Attempt: int64(attempt), Reason: text(f.Reason), NextAt: micros(f.Next)}
+	p := queries.FailDeliveryParams{ID: text(id), Attempt: int64(attempt), Counted: int64(attempt), Reason: text(f.Reason), NextAt: micros(f.Next)}
+	if f.Untried {
+		p.Counted--
+	}
 	if f.Next.IsZero() {
 		p.EndedAt, p.GivenUp = micros(f.At), 1
 	}

@@ -208,7 +208,7 @@ RETURNING *;
 UPDATE webhook_deliveries SET ended_at = @at WHERE id = @id AND ended_at = 0 AND attempts = @attempt;
 
 -- name: FailDelivery :execrows
-UPDATE webhook_deliveries SET last_error = @reason, next_at = @next_at, ended_at = @ended_at, given_up = @given_up
+UPDATE webhook_deliveries SET last_error = @reason, next_at = @next_at, ended_at = @ended_at, given_up = @given_up, attempts = @counted
 WHERE id = @id AND ended_at = 0 AND attempts = @attempt;
 
 -- name: GetDelivery :one

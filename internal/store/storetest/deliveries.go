@@ -54,6 +54,11 @@ func testDeliveries(t *testing.T, a Adapter) {
 	must(t, box.Enqueue(ctx, store.Delivery{ID: "d-2", ValidationID: "v", Kind: "finished", URL: "u", CreatedAt: noon}))
 	due, err = box.Due(ctx, noon, noon.Add(time.Minute), 10)
 	must(t, err)
+	tries := due[0].Attempts
+	must(t, box.Fail(ctx, "d-2", tries, store.Failure{Reason: "put off", At: noon, Next: noon.Add(2 * time.Hour), Untried: true}))
+	due, err = box.Due(ctx, noon.Add(2*time.Hour), noon.Add(3*time.Hour), 10)
+	must(t, err)
+	equal(t, "an attempt that was not made", []any{len(due), due[0].ID, due[0].Attempts, due[0].LastError}, []any{1, "d-2", tries, "put off"})
 	must(t, box.Fail(ctx, "d-2", due[0].Attempts, store.Failure{Reason: "410", At: noon.Add(time.Second)}))
 	got, err = box.Get(ctx, "d-2")
 	must(t, err)

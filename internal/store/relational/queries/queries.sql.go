@@ -352,8 +352,8 @@ func (q *Queries) ExtendValidation(ctx context.Context, arg ExtendValidationPara
 }
 
 const failDelivery = `-- name: FailDelivery :execrows
-UPDATE webhook_deliveries SET last_error = $1, next_at = $2, ended_at = $3, given_up = $4
-WHERE id = $5 AND ended_at = 0 AND attempts = $6
+UPDATE webhook_deliveries SET last_error = $1, next_at = $2, ended_at = $3, given_up = $4, attempts = $5
+WHERE id = $6 AND ended_at = 0 AND attempts = $7
 `
 
 type FailDeliveryParams struct {
@@ -361,6 +361,7 @@ type FailDeliveryParams struct {
 	NextAt  int64
 	EndedAt int64
 	GivenUp int64
+	Counted int64
 	ID      string
 	Attempt int64
 }
@@ -371,6 +372,7 @@ func (q *Queries) FailDelivery(ctx context.Context, arg FailDeliveryParams) (int
 		arg.NextAt,
 		arg.EndedAt,
 		arg.GivenUp,
+		arg.Counted,
 		arg.ID,
 		arg.Attempt,
 	)
