@@ -39,6 +39,11 @@ commands, files, queries, markup, matches of regular expressions, and so on by t
 holds a changed token. Numbers marked with a star need the source; they are missing when only the diff is at hand, and the
 models take that as a value of its own.
 
+The numbers whose names begin with *probe* come of working conditions out: every variable is taken to hold one of a few texts that
+are typical of the weakness, or an ordinary one, and comparisons, searches and matches with constants of the file are followed, through
+functions of the file. What hangs on anything else is unknown, and a condition that says the same to all texts counts for nothing.
+Nothing is run.
+
 | feature | what it is |
 |---|---|
 `, len(table), Version)

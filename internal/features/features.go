@@ -9,7 +9,8 @@
 //
 // Files are read without the parts that are far from any change. Functions around changes are read whole: the dangerous
 // operations in them by the kind of the weakness, the conditions that decide whether those run, and where their values
-// come from. Names are judged by vocabulary (words.go).
+// come from. Names are judged by vocabulary (words.go); conditions are worked out for texts of an attack and ordinary ones
+// (probes.go).
 //
 // The package refuses to know the message that came with a patch, the official fix, and which package the target is:
 // neither paths nor the package's name enter a number, other than by whether the vulnerability's text names them.
@@ -291,6 +292,7 @@ func (c *Reading) structure(v Vector) bool {
 		v[unusedNames] += float64(f.unused(after))
 		f.damage(v, before, after)
 		total.near(after, now)
+		probeConditions(v, after, now)
 	}
 	if weighed {
 		total.fill(v)

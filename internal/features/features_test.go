@@ -88,7 +88,6 @@ const copier = `int copy(char *dst, const char *src, size_t n) {
 `
 
 func TestWeaknesses(t *testing.T) {
-	type want map[string]float64
 	with := func(text, old, new string) string {
 		if !strings.Contains(text, old) {
 			panic("no " + old)

@@ -2,7 +2,7 @@ package features
 
 // Version names the meaning of the vector. It changes whenever a number's meaning does: a model serves only vectors of
 // the version that it learnt from.
-const Version = "f5"
+const Version = "f6"
 
 // Feature is one number of a vector.
 type Feature struct {
@@ -138,6 +138,12 @@ const (
 	idleNames
 	guardsBroad
 	throwsAdded
+	probeStops
+	probeLists
+	probeHarm
+	probeApart
+	probeAmiss
+	probeShare
 
 	count // how many there are
 )
@@ -278,6 +284,12 @@ var table = [count]Feature{
 	idleNames:      {"idle_names", "variables and parameters in functions that nothing reads, and that were read or weren't there before", true},
 	guardsBroad:    {"guards_broad", "new conditions that leave for ordinary values: whatever is there, a text, a list that isn't empty", true},
 	throwsAdded:    {"throws_added", "statements that throw, added", true},
+	probeStops:     {"probe_stops", "share of hostile texts of the weakness, long ones where time is at stake, that a new condition stops, as it works out with the text for each variable", true},
+	probeLists:     {"probe_lists", "that share for keys of a prototype that come as a list of one", true},
+	probeHarm:      {"probe_harm", "that share for ordinary texts", true},
+	probeApart:     {"probe_apart", "by how much more hostile texts than ordinary ones the new condition stops that tells them apart best", true},
+	probeAmiss:     {"probe_amiss", "by how much more ordinary texts than hostile ones a new condition stops", true},
+	probeShare:     {"probe_share", "share of dangerous operations in the touched functions that hostile texts don't reach, by conditions new or old", true},
 }
 
 // OfVulnerability names the features that tell of the vulnerability and nothing of the patch.

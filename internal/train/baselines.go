@@ -100,8 +100,7 @@ func (d Data) regression(dense func(i int) []float64, sparse func(i int) linear.
 
 // grown is a random forest of the settings that the models have.
 func (d Data) grown(row func(i int) []float64, names []string, o Options) way {
-	grow := forestSettings
-	grow.Seed, grow.Workers = o.defaults().Seed, o.Workers
+	grow := o.forest(len(names))
 	return func(ctx context.Context, learnt []int) (func(int) (float64, error), error) {
 		set := forest.Dataset{FeatureSet: "baseline", Names: names}
 		for _, i := range learnt {

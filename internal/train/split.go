@@ -32,8 +32,7 @@ func Split(ctx context.Context, d Data, learnt, judged []int, o Options) ([]floa
 			return nil, err
 		}
 	}
-	grow := forestSettings
-	grow.Seed, grow.Workers = o.Seed, o.Workers
+	grow := o.forest(len(s.names))
 	trained, err := grow.Train(ctx, s.all())
 	if err != nil {
 		return nil, err
