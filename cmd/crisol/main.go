@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"crisol"
 	"crisol/internal/app"
+	"crisol/internal/config"
 )
 
 // The exit codes of every command.
@@ -84,6 +87,15 @@ type global struct {
 	config    app.Config
 	verbose   bool
 	cacheSize string
+	level     slog.LevelVar // of the log, for commands with --log-level
+}
+
+func (g *global) add(flags *pflag.FlagSet) {
+	flags.StringVar(&g.config.Data, "data", "", "directory for everything kept locally (default $CRISOL_DATA, else ~/.local/share/crisol)")
+	flags.StringVar(&g.config.Sandbox, "sandbox", "auto", "sandbox runtime: auto, bwrap, crun, runc or runsc")
+	flags.IntVar(&g.config.Workers, "workers", 0, "sandboxes that run at once (default: the number of cores)")
+	flags.StringVar(&g.cacheSize, "cache-size", "", "bound on what is kept there to save time, such as 512MiB or none (default $CRISOL_CACHE_SIZE, else 4GiB)")
+	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log what is done to standard error")
 }
 
 func newRoot() *cobra.Command {
@@ -102,28 +114,30 @@ Exit codes: 0 fixed, 1 not fixed or broken, 2 bad usage or input, 3 inconclusive
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	flags := root.PersistentFlags()
-	flags.StringVar(&g.config.Data, "data", "", "directory for everything kept locally (default $CRISOL_DATA, else ~/.local/share/crisol)")
-	flags.StringVar(&g.config.Sandbox, "sandbox", "auto", "sandbox runtime: auto, bwrap, crun, runc or runsc")
-	flags.IntVar(&g.config.Workers, "workers", 0, "sandboxes that run at once (default: the number of cores)")
-	flags.StringVar(&g.cacheSize, "cache-size", "", "bound on what is kept there to save time, such as 512MiB or none (default $CRISOL_CACHE_SIZE, else 4GiB)")
-	flags.BoolVarP(&g.verbose, "verbose", "v", false, "log what is done to standard error")
+	g.add(root.PersistentFlags())
 	root.AddCommand(newValidate(g), newScenario(g), newCorpus(g), newModel(g), newServe(g), newWorker(g), newToken(g), newMigrate(g), newDoctor(g), newVersion())
 	return root
 }
 
+// checkBounds completes the configuration by the flags that every command has.
+func (g *global) checkBounds() error {
+	var wrong config.Problems
+	if g.config.Workers < 0 || g.config.Workers > 1024 {
+		wrong.Add(crisol.Errorf(crisol.KindInput, "--workers %d: want 0 to 1024", g.config.Workers))
+	}
+	var err error
+	g.config.CacheBytes, err = cacheSize(g.cacheSize)
+	wrong.Add(err)
+	return wrong.Err()
+}
+
 // open builds the object graph for a command.
 func (g *global) open(cmd *cobra.Command) (*app.App, error) {
-	if g.config.Workers < 0 || g.config.Workers > 1024 {
-		return nil, crisol.Errorf(crisol.KindInput, "--workers %d: want 0 to 1024", g.config.Workers)
-	}
-	bytes, err := cacheSize(g.cacheSize)
-	if err != nil {
+	if err := g.checkBounds(); err != nil {
 		return nil, err
 	}
-	g.config.CacheBytes = bytes
 	if g.verbose {
-		g.config.Log = newLogger(cmd.ErrOrStderr())
+		g.config.Log = newLogger(cmd.ErrOrStderr(), nil)
 	}
 	return app.Open(cmd.Context(), g.config)
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"log/slog"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -23,10 +21,13 @@ With --status the exit code is 0 when nothing is to be done and 1 otherwise.`,
 		Example: "  crisol migrate --database postgres://crisol@db.example/crisol\n  crisol migrate --status",
 		Args:    exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := g.findDatabase(cmd); err != nil {
+				return err
+			}
 			c := g.config
-			c.Database, c.Log = cmp.Or(c.Database, os.Getenv("DATABASE_URL")), slog.New(slog.DiscardHandler)
+			c.Log = slog.New(slog.DiscardHandler)
 			if g.verbose {
-				c.Log = newLogger(cmd.ErrOrStderr())
+				c.Log = newLogger(cmd.ErrOrStderr(), nil)
 			}
 			if status {
 				return showSchemas(cmd, c)
@@ -47,7 +48,7 @@ With --status the exit code is 0 when nothing is to be done and 1 otherwise.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&g.config.Database, "database", "", "URL of the PostgreSQL (default $DATABASE_URL)")
+	addDatabase(cmd.Flags(), g)
 	cmd.Flags().BoolVar(&status, "status", false, "say how far the tables are, and change nothing")
 	return cmd
 }

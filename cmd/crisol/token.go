@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -30,14 +28,16 @@ takes effect within seconds, without a restart.`,
   crisol token list
   crisol token revoke ID`,
 	}
-	cmd.PersistentFlags().StringVar(&g.config.Database, "database", "", "URL of the PostgreSQL that services share (default $DATABASE_URL)")
+	addDatabase(cmd.PersistentFlags(), g)
 	cmd.AddCommand(newTokenCreate(g), newTokenList(g), newTokenRevoke(g))
 	return cmd
 }
 
 // keeper opens where the tokens are kept.
 func (g *global) keeper(cmd *cobra.Command) (access.Keeper, func(), error) {
-	g.config.Database = cmp.Or(g.config.Database, os.Getenv("DATABASE_URL"))
+	if err := g.findDatabase(cmd); err != nil {
+		return nil, nil, err
+	}
 	if g.config.Database == "" {
 		data := g.config.Data
 		if data == "" {
@@ -48,7 +48,7 @@ func (g *global) keeper(cmd *cobra.Command) (access.Keeper, func(), error) {
 		}
 		return app.TokenFile(data), func() {}, nil
 	}
-	st, err := postgres.Open(cmd.Context(), g.config.Database, newLogger(cmd.ErrOrStderr()))
+	st, err := postgres.Open(cmd.Context(), g.config.Database, newLogger(cmd.ErrOrStderr(), nil))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -42,6 +42,10 @@ type Config struct {
 	Alpha float64
 	// Database is the URL of the PostgreSQL that the service and its workers share; "" keeps all in SQLite below Data.
 	Database string
+	// ModelDir holds models beside those that come with Crisol; "" is models below Data.
+	ModelDir string
+	// ABTesting is whether A/B testing is on until somebody switches it.
+	ABTesting bool
 	// Ages say how long the service keeps what it knows.
 	Ages Ages
 	// Redis is the URL of the Redis that instances share their cache by; "" keeps it in memory.

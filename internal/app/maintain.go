@@ -50,13 +50,14 @@ const (
 func (s *Service) Prune(ctx context.Context, now time.Time) (store.Pruned, error) {
 	var all store.Pruned
 	folded := int64(0)
-	if s.app.Ages.ABTests > 0 {
+	ages := *s.ages.Load()
+	if ages.ABTests > 0 {
 		var err error
 		if folded, err = s.Auditor.KeepTrust(ctx); err != nil {
 			return all, err
 		}
 	}
-	h := s.app.Ages.horizon(now, folded)
+	h := ages.horizon(now, folded)
 	for {
 		some, err := s.Store.Prune(ctx, h, pruneBatch)
 		all.Validations, all.ABTests, all.Rollups = all.Validations+some.Validations, all.ABTests+some.ABTests, all.Rollups+some.Rollups

@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -34,7 +36,11 @@ func Models(c Config) (*predict.Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &predict.Registry{Shipped: models.FS, Dir: filepath.Join(data, "models")}, nil
+	dir := cmp.Or(c.ModelDir, filepath.Join(data, "models"))
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, crisol.WithHint(crisol.Errorf(crisol.KindInput, "the models' directory %s is a file", dir), "name the directory that the model lies in")
+	}
+	return &predict.Registry{Shipped: models.FS, Dir: dir}, nil
 }
 
 // Features computes what a model reads of a candidate for a scenario, from what it makes of the target's files.

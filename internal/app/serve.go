@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -52,6 +53,7 @@ type Service struct {
 	oracle   *oracle
 	redis    *resilience.Guard // nil without Redis
 	index    *scenario.Index
+	ages     atomic.Pointer[Ages]
 	closers  []func(context.Context) error // the last is called first
 }
 
@@ -63,6 +65,16 @@ type Door struct {
 	// Limits are what clients are held to; the zero value holds nobody. Proxies are believed who they speak for.
 	Limits  api.Limits
 	Proxies []netip.Prefix
+	// Changes brings settings that hold from when they are received; nil brings none.
+	Changes <-chan Change
+}
+
+// Change is what may change while a service runs.
+type Change struct {
+	Settings []string // their names, for the log
+	Limits   api.Limits
+	Proxies  []netip.Prefix
+	Ages     Ages
 }
 
 // Serve runs the service until ctx is done. Trials that are under way then stay accepted and run again at the next start.
@@ -119,7 +131,36 @@ func (a *App) Serve(ctx context.Context, d Door) (err error) {
 	}
 	s.Maintain(ctx)
 	a.Log.Info("service starts", "addr", d.Addr, "data", a.Data, "sandbox", a.Sandbox.Name(), "scenarios", len(s.index.All()), "policy", cmp.Or(a.Rule, "certified"))
-	return api.Serve(ctx, listener, api.New(deps), a.Log)
+	return api.Serve(ctx, listener, s.front(ctx, deps, d.Changes), a.Log)
+}
+
+// front answers HTTP, by other rules from when a change brings them.
+func (s *Service) front(ctx context.Context, deps api.Deps, changes <-chan Change) http.Handler {
+	var now atomic.Pointer[http.Handler]
+	put := func() {
+		handler := api.New(deps)
+		now.Store(&handler)
+	}
+	put()
+	if changes != nil {
+		s.goOn(ctx, func(ctx context.Context) {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case c := <-changes:
+					deps.Limits, deps.Proxies = c.Limits, c.Proxies
+					if deps.Limiter == nil && c.Limits != (api.Limits{}) {
+						deps.Limiter = s.limiter()
+					}
+					put()
+					s.ages.Store(&c.Ages)
+					s.app.Log.Info("settings were read again", "changed", c.Settings)
+				}
+			}
+		})
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*now.Load()).ServeHTTP(w, r) })
 }
 
 // Tokens is where the tokens of this configuration are kept: in the database that services share, else in a file.
@@ -164,6 +205,7 @@ func (a *App) OpenService(ctx context.Context) (*Service, error) { return a.open
 // share its data directory with one that does.
 func (a *App) openService(ctx context.Context, answers bool) (_ *Service, err error) {
 	s := &Service{app: a}
+	s.ages.Store(&a.Ages)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
@@ -181,7 +223,7 @@ func (a *App) openService(ctx context.Context, answers bool) (_ *Service, err er
 	if err != nil {
 		return nil, err
 	}
-	if s.Auditor, err = audit.Open(ctx, audit.Options{Store: s.Store, Models: trusted(a.Models), Rule: a.Rule, Alpha: a.Alpha, Hold: a.timeout(), Logger: a.Log}); err != nil {
+	if s.Auditor, err = audit.Open(ctx, audit.Options{Store: s.Store, Models: trusted(a.Models), Rule: a.Rule, Alpha: a.Alpha, Hold: a.timeout(), Enabled: a.ABTesting, Logger: a.Log}); err != nil {
 		return nil, err
 	}
 	s.oracle = newOracle(a.Models, s.Auditor, a.guards.model)

@@ -52,9 +52,11 @@ type Options struct {
 	// Alpha is the risk that a certificate earned here must stay below; 0 is 5 %.
 	Alpha float64
 	// Hold is the longest that a wargame takes: certificates wait for those that are under way.
-	Hold   time.Duration
-	Logger *slog.Logger
-	Now    func() time.Time // nil is time.Now
+	Hold time.Duration
+	// Enabled is whether A/B testing is on until somebody switches it.
+	Enabled bool
+	Logger  *slog.Logger
+	Now     func() time.Time // nil is time.Now
 }
 
 // Switch is what operators set.
@@ -386,7 +388,7 @@ func (a *Auditor) setting(ctx context.Context, key string, v any) (int64, error)
 }
 
 func (a *Auditor) readSwitch(ctx context.Context) (Switch, int64, error) {
-	s := Switch{Rate: DefaultRate}
+	s := Switch{Enabled: a.Enabled, Rate: DefaultRate}
 	version, err := a.setting(ctx, switchKey, &s)
 	return s, version, err
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"crisol/internal/kit"
+	"crisol/internal/spelling"
 )
 
 // The names in a scenario's folder that have a meaning.
@@ -189,5 +190,5 @@ func (r *reader) nearestFile(name string, in runsIn) string {
 			among = append(among, rest)
 		}
 	}
-	return nearest(name, among)
+	return spelling.Nearest(name, among)
 }

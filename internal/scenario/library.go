@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"crisol"
+	"crisol/internal/spelling"
 	"crisol/scenarios"
 )
 
@@ -165,7 +166,7 @@ func openAlias(alias string, ids []string) (*Scenario, error) {
 		return nil, crisol.Errorf(crisol.KindInternal, "read the library: %w", err)
 	}
 	notFound := crisol.Errorf(crisol.KindNotFound, "there is no scenario %s in the library and no folder of that name", quote(alias))
-	if near := nearest(alias, ids); near != "" {
+	if near := spelling.Nearest(alias, ids); near != "" {
 		return nil, crisol.WithHint(notFound, "did you mean %s? crisol scenario list shows all", near)
 	}
 	return nil, crisol.WithHint(notFound, "crisol scenario list shows the library")

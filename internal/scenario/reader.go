@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"crisol/internal/spelling"
 )
 
 // maxManifest bounds a manifest in bytes.
@@ -162,7 +164,7 @@ func (r *reader) mapping(n *yaml.Node, where string, keys ...key) map[string]*ya
 // mistyped holds when a mapping has an unknown key that was told to be meant for name: one problem is enough.
 func mistyped(n *yaml.Node, name string, known []string) bool {
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if k := n.Content[i]; k.Kind == yaml.ScalarNode && !slices.Contains(known, k.Value) && nearest(k.Value, known) == name {
+		if k := n.Content[i]; k.Kind == yaml.ScalarNode && !slices.Contains(known, k.Value) && spelling.Nearest(k.Value, known) == name {
 			return true
 		}
 	}
@@ -193,7 +195,7 @@ func (r *reader) entries(n *yaml.Node, where string) map[string]*yaml.Node {
 }
 
 func (r *reader) unknownKey(name *yaml.Node, known []string) {
-	if near := nearest(name.Value, known); near != "" {
+	if near := spelling.Nearest(name.Value, known); near != "" {
 		r.reportNear(name, near, "unknown key %s", quote(name.Value))
 		return
 	}
@@ -343,7 +345,7 @@ func (r *reader) choice(of ...string) func(*yaml.Node, string) string {
 	return func(n *yaml.Node, where string) string {
 		s := r.text(n, where)
 		if s != "" && !slices.Contains(of, s) {
-			if near := nearest(s, of); near != "" {
+			if near := spelling.Nearest(s, of); near != "" {
 				r.reportNear(n, near, "%s: unknown value %s", where, quote(s))
 			} else {
 				r.report(n, "%s: unknown value %s, choose one of %s", where, quote(s), strings.Join(of, ", "))

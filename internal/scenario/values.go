@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"crisol/internal/spelling"
 	"crisol/internal/target"
 )
 
@@ -338,7 +339,7 @@ func (r *reader) dir(n *yaml.Node, where string) string {
 }
 
 func (r *reader) missing(n *yaml.Node, where, name string, among []string) {
-	r.reportNear(n, nearest(name, among), "%s: there is no %s beside the manifest", where, quote(name))
+	r.reportNear(n, spelling.Nearest(name, among), "%s: there is no %s beside the manifest", where, quote(name))
 }
 
 // inView reads the path of a file that a run leaves behind, relative to /work.
