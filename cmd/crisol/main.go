@@ -115,7 +115,7 @@ Exit codes: 0 fixed, 1 not fixed or broken, 2 bad usage or input, 3 inconclusive
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	g.add(root.PersistentFlags())
-	root.AddCommand(newValidate(g), newScenario(g), newCorpus(g), newModel(g), newServe(g), newWorker(g), newToken(g), newMigrate(g), newDoctor(g), newVersion())
+	root.AddCommand(newValidate(g), newScenario(g), newCorpus(g), newModel(g), newServe(g), newWorker(g), newToken(g), newAuditLog(g), newMigrate(g), newDoctor(g), newVersion())
 	return root
 }
 

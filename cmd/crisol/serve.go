@@ -142,6 +142,10 @@ func (f *serveFlags) add(cmd *cobra.Command, g *global) {
 	flags.IntVar(&d.Limits.Validate, "limit-validate", d.Limits.Validate, "the same to /wargaming/validate")
 	flags.IntVar(&d.Limits.Accuracy, "limit-accuracy", d.Limits.Accuracy, "the same to /wargaming/ml/accuracy")
 	flags.IntVar(&d.Limits.Other, "limit-other", d.Limits.Other, "the same to everything else")
+	flags.StringVar(&d.OIDC.Issuer, "oidc-issuer", "", "URL of an OpenID Connect provider whose tokens are let in too")
+	flags.StringVar(&d.OIDC.Audience, "oidc-audience", "", "what its tokens must be made for")
+	flags.StringVar(&d.OIDC.Claim, "oidc-claim", "scope", "the claim that names scopes: read, submit, operate")
+	flags.StringVar(&d.OIDC.Prefix, "oidc-prefix", "", "what stands before the names of scopes there, such as crisol:")
 	flags.StringSliceVar(&f.proxies, "trusted-proxy", nil, "networks of proxies whose X-Forwarded-For is believed")
 	flags.StringSliceVar(&f.inside, "webhook-allow", nil, "networks that webhooks may reach although they are not public")
 	flags.StringVar(&g.config.WebhookSecret, "webhook-secret", "", "")
@@ -164,6 +168,9 @@ func (f *serveFlags) settle(cmd *cobra.Command, g *global) ([]config.Setting, er
 		wrong.Add(err)
 		if (f.door.Certificate == "") != (f.door.Key == "") {
 			wrong.Add(crisol.Errorf(crisol.KindInput, "--tls-cert and --tls-key go together"))
+		}
+		if f.door.OIDC.Issuer != "" {
+			wrong.Add(f.door.OIDC.Check())
 		}
 		l := f.door.Limits
 		for _, limit := range []int{l.MLFirst, l.Validate, l.Accuracy, l.Other} {
@@ -197,7 +204,9 @@ callers must show one. Other addresses than loopback are refused without tokens;
 
 Each flag may also be set by a variable, CRISOL_ and its name (CRISOL_LIMIT_OTHER), or by its name in the file of --config.
 The command line goes before the environment, that before the file. On SIGHUP all are read again: limits, trusted proxies,
-the log level and --keep change at once, and the log names what needs a restart.`,
+the log level and --keep change at once, and the log names what needs a restart. On SIGUSR2 the service restarts without
+closing its socket (after an upgrade, for example): callers wait a moment instead of being refused. It takes its socket
+from systemd too (socket activation), which keeps it over restarts.`,
 		Example: "  crisol serve\n  crisol serve --addr 127.0.0.1:9000 --data /var/lib/crisol\n  crisol serve --config /etc/crisol.yaml --check\n  crisol serve --addr 0.0.0.0:8026 --tls-cert cert.pem --tls-key key.pem\n  crisol serve --database postgres://crisol@127.0.0.1/crisol --redis redis://127.0.0.1:6379",
 		Args:    exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -209,19 +218,40 @@ the log level and --keep change at once, and the log names what needs a restart.
 			if f.check {
 				return f.show(cmd.OutOrStdout(), settings)
 			}
-			a, err := g.openService(cmd)
-			if err != nil {
-				return err
-			}
-			defer a.Close()
-			changes, stop := reload(cmd.Context(), reloader{line: line, settings: settings, level: &g.level, log: g.config.Log})
-			defer stop()
-			f.door.Changes = changes
-			return a.Serve(cmd.Context(), f.door)
+			return f.serve(cmd, g, reloader{line: line, settings: settings, level: &g.level})
 		},
 	}
 	f.add(cmd, g)
 	return cmd
+}
+
+// serve runs the service until it is told to stop or, having closed all but its socket, to begin anew.
+func (f *serveFlags) serve(cmd *cobra.Command, g *global, r reloader) error {
+	ctx, next, err := inherit(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer next.stop()
+	f.door.Listener, f.door.Drain = next.listener, next.drain
+	run := func() error {
+		a, err := g.openService(cmd)
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		r.log = g.config.Log
+		changes, stop := reload(ctx, r)
+		defer stop()
+		f.door.Changes = changes
+		if f.door.Listener == nil {
+			f.door.Opened = next.keep
+		}
+		return a.Serve(ctx, f.door)
+	}
+	if err := run(); err != nil {
+		return err
+	}
+	return next.begin()
 }
 
 // networks reads the values of a flag.

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,14 +34,32 @@ type service struct {
 	t    *testing.T
 	cmd  *exec.Cmd
 	base string
-	log  *bytes.Buffer
+	log  *safeBuffer
+}
+
+// safeBuffer is a buffer that may be read while a process writes to it.
+type safeBuffer struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (b *safeBuffer) Write(text []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(text)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // serve starts the service and waits until it answers.
-func serve(t *testing.T, data, addr string) *service {
+func serve(t *testing.T, data, addr string, args ...string) *service {
 	t.Helper()
-	s := &service{t: t, base: "http://" + addr, log: &bytes.Buffer{}}
-	s.cmd = exec.Command(binary, "serve", "--addr", addr, "--data", data)
+	s := &service{t: t, base: "http://" + addr, log: &safeBuffer{}}
+	s.cmd = exec.Command(binary, append([]string{"serve", "--addr", addr, "--data", data}, args...)...)
 	s.cmd.Stderr = s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

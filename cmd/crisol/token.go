@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"os/user"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -13,6 +16,7 @@ import (
 	"crisol/internal/access"
 	"crisol/internal/app"
 	"crisol/internal/store/postgres"
+	"crisol/internal/trail"
 )
 
 func newToken(g *global) *cobra.Command {
@@ -33,26 +37,43 @@ takes effect within seconds, without a restart.`,
 	return cmd
 }
 
-// keeper opens where the tokens are kept.
-func (g *global) keeper(cmd *cobra.Command) (access.Keeper, func(), error) {
+// shared is what the command line and services both write: tokens, and the audit log.
+type shared struct {
+	access.Keeper
+	log  trail.Log
+	done func()
+}
+
+// change does a deed that the audit log knows of.
+func (s shared) change(ctx context.Context, act, subject string, do func() error) error {
+	who := "command line"
+	if u, err := user.Current(); err == nil {
+		who += " of " + u.Username
+	}
+	host, _ := os.Hostname() // "" where it has none
+	return trail.Do(ctx, s.log, trail.Entry{Actor: who, Address: host, Act: act, Subject: subject}, time.Now, do)
+}
+
+// shared opens where tokens and the audit log are kept.
+func (g *global) shared(cmd *cobra.Command) (*shared, error) {
 	if err := g.findDatabase(cmd); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if g.config.Database == "" {
 		data := g.config.Data
 		if data == "" {
 			var err error
 			if data, err = app.DefaultData(); err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 		}
-		return app.TokenFile(data), func() {}, nil
+		return &shared{app.TokenFile(data), app.AuditFile(data), func() {}}, nil
 	}
 	st, err := postgres.Open(cmd.Context(), g.config.Database, newLogger(cmd.ErrOrStderr(), nil))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return access.Shared{Settings: st.Settings()}, func() { _ = st.Close() }, nil
+	return &shared{access.Shared{Settings: st.Settings()}, st.AuditLog(), func() { _ = st.Close() }}, nil
 }
 
 func newTokenCreate(g *global) *cobra.Command {
@@ -75,12 +96,17 @@ func newTokenCreate(g *global) *cobra.Command {
 				at := time.Now().UTC().Add(lasts).Truncate(time.Second)
 				expires = &at
 			}
-			keeper, done, err := g.keeper(cmd)
+			kept, err := g.shared(cmd)
 			if err != nil {
 				return err
 			}
-			defer done()
-			t, shown, err := access.Create(cmd.Context(), keeper, args[0], granted, expires, time.Now())
+			defer kept.done()
+			var t access.Token
+			var shown string
+			err = kept.change(cmd.Context(), "create a token", fmt.Sprintf("%s may %s", args[0], words(granted)), func() (err error) {
+				t, shown, err = access.Create(cmd.Context(), kept, args[0], granted, expires, time.Now())
+				return err
+			})
 			if err != nil {
 				return err
 			}
@@ -108,12 +134,12 @@ func newTokenList(g *global) *cobra.Command {
 		Use: "list", Short: "List the tokens, without their secrets",
 		Args: exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			keeper, done, err := g.keeper(cmd)
+			kept, err := g.shared(cmd)
 			if err != nil {
 				return err
 			}
-			defer done()
-			all, err := keeper.Load(cmd.Context())
+			defer kept.done()
+			all, err := kept.Load(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -154,12 +180,16 @@ func newTokenRevoke(g *global) *cobra.Command {
 		Use: "revoke ID", Short: "End a token",
 		Args: exactly(1, "ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			keeper, done, err := g.keeper(cmd)
+			kept, err := g.shared(cmd)
 			if err != nil {
 				return err
 			}
-			defer done()
-			t, err := access.Revoke(cmd.Context(), keeper, args[0], time.Now())
+			defer kept.done()
+			var t access.Token
+			err = kept.change(cmd.Context(), "revoke a token", args[0], func() (err error) {
+				t, err = access.Revoke(cmd.Context(), kept, args[0], time.Now())
+				return err
+			})
 			if err != nil {
 				return err
 			}

@@ -129,6 +129,11 @@ type Identity struct {
 	open   bool
 }
 
+// Bearer is who bears a token that somebody else vouches for.
+func Bearer(client, name string, scopes []Scope) Identity {
+	return Identity{Client: client, Name: name, scopes: scopes}
+}
+
 // May says whether the identity has a scope.
 func (i Identity) May(s Scope) bool { return i.open || slices.Contains(i.scopes, s) }
 

@@ -20,6 +20,9 @@ var public = map[string]bool{"/health": true, "/docs": true, "/openapi.json": tr
 
 // needed is the scope that a request takes.
 func needed(r *http.Request) access.Scope {
+	if r.URL.Path == auditLogPath {
+		return access.Operate // it tells who else is there
+	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
 		return access.Read
 	}
@@ -62,7 +65,8 @@ func (s *server) admit(next http.Handler) http.Handler {
 			return
 		}
 		if who.Client != "" {
-			noteOf(r.Context()).client = who.Client
+			n := noteOf(r.Context())
+			n.client, n.actor = who.Client, strings.TrimSpace(who.Client+" "+who.Name)
 		}
 		next.ServeHTTP(w, r)
 	})

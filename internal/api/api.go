@@ -8,7 +8,7 @@
 //
 //	handler := api.New(api.Deps{Queue: queue, History: st, Library: library, Version: version, Logger: logger})
 //	listener, err := api.Listen(ctx, "127.0.0.1:8026")
-//	err = api.Serve(ctx, listener, handler, logger) // until ctx is done; then queue.Stop and st.Close
+//	err = api.Serve(ctx, listener, handler, api.ServeOptions{Logger: logger}) // until ctx is done; then queue.Stop and st.Close
 package api
 
 import (
@@ -27,6 +27,7 @@ import (
 	"crisol/internal/ratelimit"
 	"crisol/internal/scenario"
 	"crisol/internal/store"
+	"crisol/internal/trail"
 )
 
 // Queue takes requests and tells when they are decided (jobs.Queue).
@@ -74,6 +75,8 @@ type Deps struct {
 	Limiter ratelimit.Limiter
 	Limits  Limits
 	Proxies []netip.Prefix
+	// Trail is the audit log: what changes the service is in it, or isn't done. nil logs nothing.
+	Trail trail.Log
 	// Board says how the parts of the service are.
 	Board Board
 	// Version is what /health and /openapi.json call this build.
@@ -116,6 +119,7 @@ func New(d Deps) http.Handler {
 	s.addModel()
 	s.addEvents()
 	s.addScenarios()
+	s.addAuditLog()
 	s.addHealth()
 	s.addDocs()
 	return s.watch(s.guard(s.admit(s.rate(s.limit(http.HandlerFunc(s.route))))))

@@ -718,7 +718,7 @@ func TestServe(t *testing.T) {
 	served := make(chan error, 1)
 	reached := make(chan struct{})
 	go func() {
-		served <- api.Serve(ctx, l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(reached) }), logger)
+		served <- api.Serve(ctx, l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(reached) }), api.ServeOptions{Logger: logger})
 	}()
 	response, err := http.Get("http://" + addr + "/") // it waits in the listener's queue if need be
 	if err != nil {

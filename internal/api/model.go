@@ -213,7 +213,15 @@ func (s *server) addSwitch() {
 }
 
 func (s *server) flip(ctx context.Context, enabled bool, rate float64) (*switchOutput, error) {
-	if _, err := s.Auditor.SetSwitch(ctx, enabled, rate); err != nil {
+	act, how := "disable A/B testing", any(nil)
+	if enabled {
+		act, how = "enable A/B testing", SwitchRequest{rate}
+	}
+	err := s.change(ctx, deed{act: act, how: how}, func() error {
+		_, err := s.Auditor.SetSwitch(ctx, enabled, rate)
+		return err
+	})
+	if err != nil {
 		return nil, s.asError(ctx, err)
 	}
 	return s.switchStatus(ctx)
@@ -254,7 +262,11 @@ func (s *server) addModels() {
 		Version string `path:"version" maxLength:"64" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$"`
 		Force   bool   `query:"force" doc:"Although tests don't show that it is better"`
 	}) (*modelOutput, error) {
-		m, err := s.Models.Promote(ctx, in.Version, in.Force)
+		var m Model
+		err := s.change(ctx, deed{"promote a model", in.Version, map[string]bool{"force": in.Force}}, func() (err error) {
+			m, err = s.Models.Promote(ctx, in.Version, in.Force)
+			return err
+		})
 		if err != nil {
 			return nil, s.asError(ctx, err)
 		}
@@ -276,10 +288,16 @@ func (s *server) addCache() {
 		APVID string `query:"apv_id" maxLength:"200" doc:"Left out, all are forgotten"`
 	}) (*struct{ Body Invalidated }, error) {
 		answer := Invalidated{APVID: in.APVID}
-		if in.APVID == "" {
-			answer.Shared = s.Cache.InvalidateAll(ctx)
-		} else {
-			answer.Shared = s.Cache.Invalidate(ctx, in.APVID)
+		err := s.change(ctx, deed{act: "invalidate the cache", subject: in.APVID}, func() error {
+			if in.APVID == "" {
+				answer.Shared = s.Cache.InvalidateAll(ctx)
+			} else {
+				answer.Shared = s.Cache.Invalidate(ctx, in.APVID)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, s.asError(ctx, err)
 		}
 		return &struct{ Body Invalidated }{answer}, nil
 	})

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"crisol"
@@ -24,10 +25,21 @@ const (
 	stopFor        = 10 * time.Second
 )
 
+// ServeOptions configure Serve. Logger must be set.
+type ServeOptions struct {
+	Logger *slog.Logger
+	// Drain says, once ctx is done, how long connections are still taken and clients told to leave those they have; nil is
+	// not at all.
+	Drain func(ctx context.Context) time.Duration
+}
+
 // Serve answers on listener (see Listen) until ctx is done. Then it takes no more connections, sends those who wait for
 // a verdict away with what there is (202), and returns when all answers are written or ten seconds are over.
-func Serve(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger) error {
-	s := NewServer(listener, handler, logger)
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler, o ServeOptions) error {
+	var leaving atomic.Bool
+	s := NewServer(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(&parting{ResponseWriter: w, leaving: &leaving}, r)
+	}), o.Logger)
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
@@ -36,9 +48,40 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 	case <-ctx.Done():
 	case failed = <-s.failed:
 	}
+	if o.Drain != nil && failed == nil {
+		leaving.Store(true)
+		time.Sleep(o.Drain(ctx))
+	}
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFor)
 	defer cancel()
 	return errors.Join(failed, s.Stop(within))
+}
+
+// parting tells clients of a server that leaves to open another connection for their next request.
+type parting struct {
+	http.ResponseWriter
+	leaving *atomic.Bool
+	begun   bool
+}
+
+// Unwrap lets http.ResponseController find deadlines, flushing and hijacking.
+func (p *parting) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+// WriteHeader says so in the headers, which are the last word on the connection.
+func (p *parting) WriteHeader(status int) {
+	if !p.begun && p.leaving.Load() {
+		p.Header().Set("Connection", "close")
+	}
+	p.begun = p.begun || status >= http.StatusOK
+	p.ResponseWriter.WriteHeader(status)
+}
+
+// Write sends headers first if that wasn't done.
+func (p *parting) Write(b []byte) (int, error) {
+	if !p.begun {
+		p.WriteHeader(http.StatusOK)
+	}
+	return p.ResponseWriter.Write(b)
 }
 
 // Server is a listener with its HTTP server. Start and Stop may each be called twice.
@@ -47,6 +90,7 @@ type Server struct {
 	handler  http.Handler
 	logger   *slog.Logger
 	failed   chan error // of serving, at most one
+	stopping atomic.Bool
 
 	mu     sync.Mutex // guards what follows
 	http   *http.Server
@@ -76,7 +120,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.logger.InfoContext(ctx, "listening", "addr", s.Addr())
 	go func(server *http.Server, done chan struct{}) {
 		defer close(done)
-		if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) && !s.stopping.Load() {
 			s.failed <- crisol.Errorf(crisol.KindInfrastructure, "serve %s: %w", s.Addr(), err)
 		}
 	}(s.http, s.done)
@@ -95,11 +139,15 @@ func (s *Server) Stop(ctx context.Context) error {
 		return nil
 	}
 	s.hangUp()
+	// First no more connections are taken, and only then is looked for those that there are: one taken in between would be
+	// neither refused nor answered.
+	s.stopping.Store(true)
+	_ = s.listener.Close()
+	<-s.done
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(crisol.Errorf(crisol.KindInfrastructure, "stop serving %s: %w", s.Addr(), err), s.http.Close())
 	}
-	<-s.done
 	s.http = nil
 	return err
 }
@@ -136,19 +184,32 @@ func ListenAnywhere(ctx context.Context, addr string) (net.Listener, error) {
 	return listener, nil
 }
 
+// CheckLoopback refuses an address that others than this machine can reach.
+func CheckLoopback(addr net.Addr) error {
+	if addr.Network() == "unix" {
+		return nil
+	}
+	address, err := netip.ParseAddrPort(addr.String())
+	if err != nil || !address.Addr().Unmap().IsLoopback() {
+		return refused(addr.String(), "it is not a loopback address")
+	}
+	return nil
+}
+
+func refused(host, why string) error {
+	return crisol.WithHint(crisol.Errorf(crisol.KindInput,
+		"listen on %q: %s, and without authentication whoever reaches the service may run trials", host, why),
+		"listen on 127.0.0.1 or [::1], or make a token first: crisol token create")
+}
+
 // loopback resolves host to an address of the loopback interface. Every address that it resolves to must be one.
 func loopback(ctx context.Context, host string) (string, error) {
-	refused := func(why string) error {
-		return crisol.WithHint(crisol.Errorf(crisol.KindInput,
-			"listen on %q: %s, and without authentication whoever reaches the service may run trials", host, why),
-			"listen on 127.0.0.1 or [::1], or make a token first: crisol token create")
-	}
 	if host == "" {
-		return "", refused("it means every address of this machine")
+		return "", refused(host, "it means every address of this machine")
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		if !addr.Unmap().IsLoopback() {
-			return "", refused("it is not a loopback address")
+			return "", refused(host, "it is not a loopback address")
 		}
 		return addr.String(), nil
 	}
@@ -160,11 +221,11 @@ func loopback(ctx context.Context, host string) (string, error) {
 	}
 	for _, addr := range addrs {
 		if !addr.Unmap().IsLoopback() {
-			return "", refused(fmt.Sprintf("it resolves to %s, which is not a loopback address", addr))
+			return "", refused(host, fmt.Sprintf("it resolves to %s, which is not a loopback address", addr))
 		}
 	}
 	if len(addrs) == 0 {
-		return "", refused("it resolves to no address")
+		return "", refused(host, "it resolves to no address")
 	}
 	// IPv4 first: what people and their scripts ask for.
 	for _, addr := range addrs {

@@ -18,7 +18,9 @@ import (
 type note struct {
 	requestID    string
 	validationID string
-	client       string // who asks: the address it asks from
+	client       string // who asks: the token, else the address it asks from
+	address      string // the address it asks from
+	actor        string // who asks, for the audit log
 }
 
 type noteKey struct{}
@@ -37,7 +39,8 @@ var goodRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 // turns a panic into a 500.
 func (s *server) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begun, n := time.Now(), &note{requestID: r.Header.Get("X-Request-Id"), client: s.client(r)}
+		begun, n := time.Now(), &note{requestID: r.Header.Get("X-Request-Id"), client: s.client(r), actor: "local"}
+		n.address = n.client
 		if !goodRequestID.MatchString(n.requestID) {
 			n.requestID = rand.Text()
 		}
@@ -66,6 +69,9 @@ func (s *server) log(r *http.Request, n *note, a *answer, took time.Duration) {
 	attributes := []slog.Attr{
 		slog.String("request_id", n.requestID), slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.Int("status", a.status), slog.Int64("bytes", a.bytes), slog.Float64("took_seconds", took.Seconds()), slog.String("remote", r.RemoteAddr),
+	}
+	if n.client != n.address {
+		attributes = append(attributes, slog.String("client", n.client))
 	}
 	if n.validationID != "" {
 		attributes = append(attributes, slog.String("validation_id", n.validationID))

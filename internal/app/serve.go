@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -19,6 +20,7 @@ import (
 
 	"crisol"
 	"crisol/internal/access"
+	"crisol/internal/access/oidc"
 	"crisol/internal/api"
 	"crisol/internal/audit"
 	"crisol/internal/cache"
@@ -31,6 +33,7 @@ import (
 	"crisol/internal/store/postgres"
 	"crisol/internal/store/sqlite"
 	"crisol/internal/stream"
+	"crisol/internal/trail"
 	"crisol/internal/webhook"
 )
 
@@ -65,6 +68,16 @@ type Door struct {
 	// Limits are what clients are held to; the zero value holds nobody. Proxies are believed who they speak for.
 	Limits  api.Limits
 	Proxies []netip.Prefix
+	// OIDC lets in callers by tokens of a provider too; without an issuer there is none.
+	OIDC oidc.Config
+	// Listener, where it isn't nil, is open already and takes Addr's place: systemd's, or that of the process before this
+	// one. The service closes it.
+	Listener net.Listener
+	// Opened, where it isn't nil, learns of the listener that Serve has opened.
+	Opened func(net.Listener) error
+	// Drain is how long the service still takes connections when it stops, and tells clients to leave those they have:
+	// for one that another process goes on with.
+	Drain func(context.Context) time.Duration
 	// Changes brings settings that hold from when they are received; nil brings none.
 	Changes <-chan Change
 }
@@ -85,8 +98,9 @@ func (a *App) Serve(ctx context.Context, d Door) (err error) {
 	}
 	// An address that can't be had is refused before anything is opened, and long before accepted trials go on. One that
 	// others reach needs to know first who may come.
-	listener, refusal := api.Listen(ctx, d.Addr)
-	if refusal != nil && (a.Database == "" && !a.tokened() || crisol.KindOf(refusal) == crisol.KindInfrastructure) {
+	listener, refusal := d.listen(ctx)
+	closed := a.tokened() || d.OIDC.Issuer != ""
+	if refusal != nil && (a.Database == "" && !closed || crisol.KindOf(refusal) == crisol.KindInfrastructure) {
 		return refusal
 	}
 	defer func() {
@@ -109,18 +123,26 @@ func (a *App) Serve(ctx context.Context, d Door) (err error) {
 	}
 	gate := access.NewGate(a.Tokens(s.Store), nil)
 	deps.Access = gate
+	if d.OIDC.Issuer != "" {
+		deps.Access = oidc.New(d.OIDC, gate)
+	}
 	if refusal != nil {
-		closed, err := gate.Closed(ctx)
-		if err != nil {
-			return err
+		if d.OIDC.Issuer == "" {
+			if closed, err := gate.Closed(ctx); err != nil || !closed {
+				return cmp.Or(err, refusal)
+			}
 		}
-		if !closed {
-			return refusal
-		}
-		if listener, err = api.ListenAnywhere(ctx, d.Addr); err != nil {
-			return err
+		if listener == nil {
+			if listener, err = api.ListenAnywhere(ctx, d.Addr); err != nil {
+				return err
+			}
 		}
 		deps.Anywhere = true
+	}
+	if d.Opened != nil {
+		if err := d.Opened(listener); err != nil {
+			return err
+		}
 	}
 	if d.Certificate != "" || d.Key != "" {
 		if listener, err = api.Secure(listener, d.Certificate, d.Key, a.Log); err != nil {
@@ -129,9 +151,21 @@ func (a *App) Serve(ctx context.Context, d Door) (err error) {
 	} else if deps.Anywhere {
 		a.Log.Warn("the service speaks plain HTTP where others can hear it: tokens can be read on the way", "addr", d.Addr)
 	}
+	if _, err := deps.Trail.Append(ctx, trail.Entry{At: time.Now(), Actor: "service", Act: "start", Subject: d.Addr, Outcome: trail.Done}); err != nil {
+		return err // what changes the service couldn't be logged either
+	}
 	s.Maintain(ctx)
 	a.Log.Info("service starts", "addr", d.Addr, "data", a.Data, "sandbox", a.Sandbox.Name(), "scenarios", len(s.index.All()), "policy", cmp.Or(a.Rule, "certified"))
-	return api.Serve(ctx, listener, s.front(ctx, deps, d.Changes), a.Log)
+	return api.Serve(ctx, listener, s.front(ctx, deps, d.Changes), api.ServeOptions{Logger: a.Log, Drain: d.Drain})
+}
+
+// listen opens the address if only this machine can reach it. A refusal beside a listener says that others can reach what
+// is open already.
+func (d Door) listen(ctx context.Context) (net.Listener, error) {
+	if d.Listener == nil {
+		return api.Listen(ctx, d.Addr)
+	}
+	return d.Listener, api.CheckLoopback(d.Listener.Addr())
 }
 
 // front answers HTTP, by other rules from when a change brings them.
@@ -149,6 +183,10 @@ func (s *Service) front(ctx context.Context, deps api.Deps, changes <-chan Chang
 				case <-ctx.Done():
 					return
 				case c := <-changes:
+					if err := s.logChange(ctx, deps.Trail, c); err != nil {
+						s.app.Log.Error("settings were read again and stay as they were: the change can't be logged", "error", err)
+						continue
+					}
 					deps.Limits, deps.Proxies = c.Limits, c.Proxies
 					if deps.Limiter == nil && c.Limits != (api.Limits{}) {
 						deps.Limiter = s.limiter()
@@ -163,6 +201,18 @@ func (s *Service) front(ctx context.Context, deps api.Deps, changes <-chan Chang
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*now.Load()).ServeHTTP(w, r) })
 }
 
+// logChange tells the audit log of settings that were read again.
+func (s *Service) logChange(ctx context.Context, log trail.Log, c Change) error {
+	detail, err := json.Marshal(struct {
+		Settings []string   `json:"settings"`
+		Limits   api.Limits `json:"limits"`
+	}{c.Settings, c.Limits})
+	if err == nil {
+		_, err = log.Append(ctx, trail.Entry{At: time.Now(), Actor: "service", Act: "read the settings again", Detail: detail, Outcome: trail.Done})
+	}
+	return err
+}
+
 // Tokens is where the tokens of this configuration are kept: in the database that services share, else in a file.
 func (a *App) Tokens(st store.Store) access.Keeper {
 	if a.Database != "" {
@@ -170,6 +220,17 @@ func (a *App) Tokens(st store.Store) access.Keeper {
 	}
 	return TokenFile(a.Data)
 }
+
+// AuditLog is where changes of this configuration are logged: in the database that services share, else in a file.
+func (a *App) AuditLog(st store.Store) trail.Log {
+	if shared, ok := st.(*postgres.Store); ok {
+		return shared.AuditLog()
+	}
+	return AuditFile(a.Data)
+}
+
+// AuditFile is the audit log of a service that runs alone.
+func AuditFile(data string) trail.File { return trail.File{Path: filepath.Join(data, "audit.log")} }
 
 // TokenFile keeps the tokens of a service that runs alone.
 func TokenFile(data string) access.File {
@@ -371,7 +432,7 @@ func (s *Service) deps() api.Deps {
 	return api.Deps{
 		Queue: s.Queue, History: history{s.Store, s.spool}, Library: library{s.index}, Version: Version, Logger: a.Log,
 		Desk:    &desk.Desk{Flow: shed{a.Flow, a.guards.line}, Queue: s.Queue, Journal: s.spool, Auditor: s.Auditor, Logger: a.Log, Now: time.Now},
-		Auditor: s.Auditor, Models: registry{s.oracle, s.Auditor}, Cache: s.cache, Stream: s.stream, CheckWebhook: s.checkWebhook, Epoch: e.String, Board: s.board(),
+		Auditor: s.Auditor, Models: registry{s.oracle, s.Auditor}, Cache: s.cache, Stream: s.stream, CheckWebhook: s.checkWebhook, Epoch: e.String, Board: s.board(), Trail: a.AuditLog(s.Store),
 	}
 }
 
