@@ -1,14 +1,16 @@
 // Command steady measures whether verdicts stay what they are on a machine that is busy with something else.
 //
-//	go run ./bench/steady [-repeats 10] [-hogs 2] [-share 3] [-seed 1]
+//	go run ./bench/steady [-repeats 10] [-hogs 2] [-share 3] [-seed 1] [-journal FILE]
 //
 // It draws one scenario in three of the library and holds each to its self-test again and again, the vulnerable side run
 // anew each time, while as many processes as there are hogs do nothing but use a core. Every verdict of every repeat is
-// compared with the first repeat's. The exit code is 1 when one differs or a scenario doesn't hold.
+// compared with the first repeat's. The exit code is 1 when one differs or a scenario doesn't hold. It takes hours; with a
+// journal, what was interrupted goes on where it was.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -35,6 +37,7 @@ func main() {
 	flag.IntVar(&o.hogs, "hogs", 2, "processes that use a core each meanwhile")
 	flag.IntVar(&o.share, "share", 3, "one scenario in so many is drawn")
 	flag.Uint64Var(&o.seed, "seed", 1, "seed of the draw")
+	flag.StringVar(&o.journal, "journal", "", "file that keeps each result, so that a later run goes on from there")
 	flag.Parse()
 	os.Exit(exit(o))
 }
@@ -54,7 +57,7 @@ func exit(o options) int {
 }
 
 type options struct {
-	data                 string
+	data, journal        string
 	repeats, hogs, share int
 	seed                 uint64
 }
@@ -76,9 +79,14 @@ func run(ctx context.Context, o options, out io.Writer) (same bool, err error) {
 	}
 	defer end()
 	b := &board{first: map[string]string{}, out: out}
+	j, err := openJournal(o.journal)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
 	started := time.Now()
 	for repeat := range o.repeats {
-		if err := b.round(ctx, a, drawn); err != nil {
+		if err := b.round(ctx, a, &sheet{j, repeat, drawn}); err != nil {
 			return false, fmt.Errorf("repeat %d: %w", repeat+1, err)
 		}
 		_, _ = fmt.Fprintf(out, "repeat %d of %d: %d scenarios, %d verdicts, %d differ, %d don't hold, %.0f s\n", repeat+1, o.repeats, len(drawn), b.verdicts, b.differ, b.fail, time.Since(started).Seconds())
@@ -123,14 +131,20 @@ type board struct {
 	verdicts, differ, fail int
 }
 
-func (b *board) round(ctx context.Context, a *app.App, list []*scenario.Scenario) error {
+func (b *board) round(ctx context.Context, a *app.App, s *sheet) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(a.Arena.Workers)
-	for _, s := range list {
+	for _, drawn := range s.list {
 		group.Go(func() error {
-			got, err := a.Arena.SelfTest(ctx, s, wargame.SelfTestOptions{Fresh: true, Repeat: 1})
-			if err != nil {
-				return err
+			got, known := s.journal.find(s.repeat, drawn)
+			if !known {
+				var err error
+				if got, err = a.Arena.SelfTest(ctx, drawn, wargame.SelfTestOptions{Fresh: true, Repeat: 1}); err != nil {
+					return err
+				}
+				if err := s.journal.keep(s.repeat, drawn, got); err != nil {
+					return err
+				}
 			}
 			b.compare(got)
 			return nil
