@@ -18,6 +18,8 @@ import (
 	"crisol/internal/resilience"
 	"crisol/internal/sandbox"
 	"crisol/internal/sandbox/runtimes"
+	"crisol/internal/static"
+	"crisol/internal/syntax"
 	"crisol/internal/target"
 	"crisol/internal/validate"
 	"crisol/internal/wargame"
@@ -73,6 +75,8 @@ type App struct {
 	Flow    *validate.Flow
 	Models  *predict.Registry
 	guards  *guards
+
+	parser *syntax.Parser
 }
 
 // DefaultCacheBytes is room for the targets of a few hundred scenarios.
@@ -157,6 +161,9 @@ func Open(ctx context.Context, c Config) (*App, error) {
 	return a, nil
 }
 
+// treeRoom is how many bytes of trees of files before a patch are kept in memory: of a hundred files and more.
+const treeRoom = 64 << 20
+
 func (a *App) build(ctx context.Context) (err error) {
 	if a.Sandbox, err = runtimes.Open(ctx, a.Config.Sandbox, runtimes.Options{Log: a.Log}); err != nil {
 		return err
@@ -178,7 +185,10 @@ func (a *App) build(ctx context.Context) (err error) {
 	if a.Models, err = Models(a.Config); err != nil {
 		return err
 	}
-	a.Flow = &validate.Flow{Arena: a.Arena, Timeout: a.Timeout, Now: time.Now, Predictor: newOracle(a.Models, nil, a.guards.model), Rule: a.Rule}
+	a.parser = syntax.NewParser(treeRoom)
+	a.Flow = &validate.Flow{
+		Arena: a.Arena, Timeout: a.Timeout, Now: time.Now, Static: static.Gate{Parser: a.parser}, Predictor: newOracle(a.Models, nil, a.guards.model, a.parser), Rule: a.Rule,
+	}
 	return nil
 }
 

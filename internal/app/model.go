@@ -25,6 +25,7 @@ import (
 	"crisol/internal/resilience"
 	"crisol/internal/scenario"
 	"crisol/internal/snippet"
+	"crisol/internal/syntax"
 	"crisol/internal/target"
 	"crisol/internal/validate"
 	"crisol/models"
@@ -81,6 +82,7 @@ type oracle struct {
 	auditor *audit.Auditor
 	guard   *resilience.Guard
 	hanging chan struct{} // a place for each answer that may be under way, also of those that nobody waits for any more
+	parser  *syntax.Parser
 
 	mu     sync.Mutex
 	usable []*predict.Bundle
@@ -89,8 +91,8 @@ type oracle struct {
 	looked time.Time
 }
 
-func newOracle(models *predict.Registry, auditor *audit.Auditor, guard *resilience.Guard) *oracle {
-	return &oracle{models: models, auditor: auditor, guard: guard, hanging: make(chan struct{}, 2*modelsAtOnce)}
+func newOracle(models *predict.Registry, auditor *audit.Auditor, guard *resilience.Guard, parser *syntax.Parser) *oracle {
+	return &oracle{models: models, auditor: auditor, guard: guard, hanging: make(chan struct{}, 2*modelsAtOnce), parser: parser}
 }
 
 // Predict asks the champion.
@@ -142,7 +144,9 @@ func (o *oracle) ask(s *scenario.Scenario, files []diff.Touched) (validate.Opini
 	if err != nil {
 		return validate.Opinion{}, err
 	}
-	read := Features(s, files)
+	in := input(s, files)
+	in.Parser = o.parser
+	read := extract.Features(in)
 	p, err := champion.Explain(read, explained)
 	if err != nil {
 		return validate.Opinion{}, err

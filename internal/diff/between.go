@@ -44,6 +44,32 @@ func Between(before, after map[string]string) *Patch {
 	return p
 }
 
+// Edit says that the bytes of a text from Old to OldEnd are replaced by those of the other text from New to NewEnd.
+type Edit struct{ Old, OldEnd, New, NewEnd int }
+
+// Edits are what Between finds of two texts, in order and in bytes. They are whole lines.
+func Edits(before, after []byte) []Edit {
+	was, is := textLines(string(before)), textLines(string(after))
+	changes := compare(was, is)
+	out := make([]Edit, len(changes))
+	i, j, old, now := 0, 0, 0, 0 // lines, and the bytes up to them
+	for at, c := range changes {
+		for ; i < c.old; i, j = i+1, j+1 {
+			old, now = old+len(was[i]), now+len(is[j])
+		}
+		e := Edit{Old: old, New: now}
+		for ; i < c.oldEnd; i++ {
+			old += len(was[i])
+		}
+		for ; j < c.nowEnd; j++ {
+			now += len(is[j])
+		}
+		e.OldEnd, e.NewEnd = old, now
+		out[at] = e
+	}
+	return out
+}
+
 // replacement says that the old lines from Old to OldEnd are replaced by the new ones from New to NewEnd.
 type replacement struct{ old, oldEnd, now, nowEnd int }
 

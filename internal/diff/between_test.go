@@ -99,3 +99,25 @@ func TestBetweenFiles(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestEditsMakeOneTextOfTheOther(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.Custom(func(t *rapid.T) string {
+			return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a\n", "b\n", "c d\n", "\n", "e\r\n", "f"}), 0, 12).Draw(t, "lines"), "")
+		})
+		before, after := text.Draw(t, "before"), text.Draw(t, "after")
+		var made strings.Builder
+		old, now := 0, 0
+		for _, e := range diff.Edits([]byte(before), []byte(after)) {
+			if e.Old < old || e.OldEnd < e.Old || e.NewEnd < e.New || e.Old-old != e.New-now {
+				t.Fatalf("edit %+v after bytes %d and %d", e, old, now)
+			}
+			made.WriteString(before[old:e.Old] + after[e.New:e.NewEnd])
+			old, now = e.OldEnd, e.NewEnd
+		}
+		if made.WriteString(before[old:]); made.String() != after {
+			t.Fatalf("%q became %q, want %q", before, made.String(), after)
+		}
+	})
+}

@@ -25,10 +25,14 @@ import (
 	"crisol/internal/features"
 	"crisol/internal/predict"
 	"crisol/internal/static"
+	"crisol/internal/syntax"
 )
 
 // maxFile bounds what is compared and read of one file: what is larger is no source that a person wrote.
 const maxFile = 4 << 20
+
+// treeRoom is how many bytes of trees Rows keeps: candidates for a scenario change the same files.
+const treeRoom = 64 << 20
 
 // Input is what features are computed of: the difference of the files, whatever form the candidate had.
 func Input(v features.Vulnerability, files []diff.Touched) features.Input {
@@ -90,12 +94,13 @@ func Rows(ctx context.Context, candidates iter.Seq2[corpus.Candidate, error], o 
 	set.Rows = make([]dataset.Row, len(kept))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, o.Workers))
+	parser := syntax.NewParser(treeRoom)
 	for i, c := range kept {
 		group.Go(func() (err error) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			set.Rows[i], err = row(ctx, c)
+			set.Rows[i], err = row(ctx, parser, c)
 			return err
 		})
 	}
@@ -143,8 +148,9 @@ func choose(candidates iter.Seq2[corpus.Candidate, error], o Options) (kept []co
 	return kept, skipped, nil
 }
 
-func row(ctx context.Context, c corpus.Candidate) (dataset.Row, error) {
+func row(ctx context.Context, parser *syntax.Parser, c corpus.Candidate) (dataset.Row, error) {
 	in, err := candidate(c)
+	in.Parser = parser
 	if err != nil {
 		return dataset.Row{}, fmt.Errorf("candidate %s of %s: %w", c.ID, c.Scenario, err)
 	}
@@ -214,5 +220,5 @@ func decide(ctx context.Context, in features.Input) (crisol.Verdict, error) {
 		}
 		touched = append(touched, *f)
 	}
-	return static.Decide(ctx, touched).Verdict, nil
+	return static.Gate{Parser: in.Parser}.Decide(ctx, touched).Verdict, nil
 }

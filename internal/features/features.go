@@ -47,6 +47,8 @@ type Input struct {
 	Vulnerability Vulnerability
 	Patch         *diff.Patch
 	Files         []File
+	// Parser reads the files. It may have read some before; nil reads them all.
+	Parser *syntax.Parser
 }
 
 // Vector holds one number for each of Names. NaN stands for what needs the source when it isn't at hand.
@@ -107,7 +109,7 @@ type Reading struct {
 
 // Read reads a patch.
 func Read(in Input) *Reading {
-	c := &Reading{vulnerability: in.Vulnerability, kind: in.Vulnerability.kind(), tally: newTally(), left: newBudget(),
+	c := &Reading{vulnerability: in.Vulnerability, kind: in.Vulnerability.kind(), tally: newTally(), left: newBudget(in.Parser),
 		query: newQuery(in.Vulnerability.Text, in.Vulnerability.Package)}
 	texts := map[string][]byte{}
 	for _, f := range in.Files {

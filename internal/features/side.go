@@ -3,7 +3,6 @@ package features
 import (
 	"bytes"
 	"context"
-	"sort"
 	"strings"
 	"time"
 
@@ -20,6 +19,8 @@ type side struct {
 	lang   syntax.Language
 	src    []byte
 	tokens []syntax.Token // without comments
+	// firsts has for each byte the index of the first token at or after it; the trees ask for thousands.
+	firsts []int32
 	// changed tells of each token whether the patch removes it (before) or adds it (after).
 	changed []bool
 	// upTo counts the changed tokens before each token, and all of them at the end.
@@ -61,9 +62,10 @@ const (
 // budget is what is left of the bounds.
 type budget struct {
 	source, fragment, steps int
+	parser                  *syntax.Parser
 }
 
-func newBudget() *budget { return &budget{maxSources, maxFragment, maxSteps} }
+func newBudget(p *syntax.Parser) *budget { return &budget{maxSources, maxFragment, maxSteps, p} }
 
 // open makes both sides of a file of the patch.
 func open(f diff.File, before []byte, left *budget) *file {
@@ -115,7 +117,7 @@ func newSide(lang syntax.Language, src []byte, runs []span) *side {
 func (f *file) parse(left *budget) {
 	if left.steps > 0 && len(f.before.src) <= maxTree && len(f.after.src) <= maxTree && plausible(f.before.src) && plausible(f.after.src) {
 		limits := syntax.Limits{Bytes: maxTree, Steps: left.steps, Nodes: maxNodes, Duration: parseTime}
-		old, changed, err := syntax.ParseBoth(context.Background(), f.lang, f.before.src, f.after.src, f.edits(), limits)
+		old, changed, err := left.parser.Both(context.Background(), f.lang, f.before.src, f.after.src, f.edits(), limits)
 		if err == nil {
 			f.before.tree, f.after.tree = old, changed
 			left.steps -= old.Steps + changed.Steps
@@ -169,6 +171,16 @@ func (s *side) lex(skip func(syntax.Token) bool) {
 		}
 	}
 	s.changed = make([]bool, len(s.tokens))
+	s.firsts = make([]int32, len(s.src)+1)
+	at := 0
+	for i, t := range s.tokens {
+		for ; at <= int(t.Start); at++ {
+			s.firsts[at] = int32(i)
+		}
+	}
+	for ; at < len(s.firsts); at++ {
+		s.firsts[at] = int32(len(s.tokens))
+	}
 }
 
 // text is a token's text.
@@ -176,7 +188,7 @@ func (s *side) text(t syntax.Token) []byte { return s.src[t.Start:t.End] }
 
 // from is the index of the first token at or after a byte.
 func (s *side) from(at int) int {
-	return sort.Search(len(s.tokens), func(i int) bool { return int(s.tokens[i].Start) >= at })
+	return int(s.firsts[at])
 }
 
 // changedIn counts the changed tokens from one byte to another, and all tokens there.

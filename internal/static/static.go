@@ -33,8 +33,14 @@ func (d Decision) Decided() bool { return d.Verdict != "" }
 // limits bound the reading of one file. The time is a net far above what the steps take.
 var limits = syntax.Limits{Bytes: 2 << 20, Steps: 20_000, Nodes: 1 << 20, Duration: 2 * time.Second}
 
-// Decide decides about a patch by the files that it touches.
-func Decide(ctx context.Context, files []diff.Touched) Decision {
+// Gate decides. The zero value reads every file anew.
+type Gate struct {
+	// Parser reads the files; it may have read those before the patch.
+	Parser *syntax.Parser
+}
+
+// Decide decides about a patch by the files that it touches. Their bytes must not change afterwards.
+func (g Gate) Decide(ctx context.Context, files []diff.Touched) Decision {
 	if len(files) == 0 {
 		return Decision{crisol.NotFixed, "the patch changes no file"}
 	}
@@ -44,7 +50,7 @@ func Decide(ctx context.Context, files []diff.Touched) Decision {
 			idle = fmt.Sprintf("%s is %s", f.Path, why)
 			continue
 		}
-		p := compare(ctx, f)
+		p := g.compare(ctx, f)
 		switch {
 		case p.broken:
 			return Decision{crisol.Broken, fmt.Sprintf("%s parsed before the patch and no longer does: line %d, near %q", f.Path, p.line, p.near)}
@@ -69,7 +75,7 @@ type finding struct {
 }
 
 // compare parses both sides of a file.
-func compare(ctx context.Context, f diff.Touched) finding {
+func (g Gate) compare(ctx context.Context, f diff.Touched) finding {
 	if f.Before == nil || f.After == nil {
 		return finding{why: "the file is new or gone"}
 	}
@@ -77,25 +83,35 @@ func compare(ctx context.Context, f diff.Touched) finding {
 		return finding{same: true}
 	}
 	lang := syntax.Detect(f.Path, f.Before)
-	before, err := syntax.Parse(ctx, lang, f.Before, limits)
+	before, err := g.Parser.Read(ctx, lang, f.Before, limits)
 	if err != nil {
 		return finding{why: err.Error()}
 	}
 	if before.HasError() {
 		return finding{why: "the grammar finds an error in it before the patch"}
 	}
-	after, err := syntax.Parse(ctx, lang, f.After, limits)
+	after, err := before.Changed(ctx, f.After, edits(f), limits)
 	switch {
 	case err != nil:
 		return finding{why: err.Error()}
 	case after.HasError():
 		return broken(after, changed(f.Before, f.After))
-	case !sameCode(before, after):
+	case !sameCode(before.Tree, after):
 		return finding{why: "its code changes"}
-	case directives(before, after):
+	case directives(before.Tree, after):
 		return finding{why: "a comment that tools read changes"}
 	}
 	return finding{same: true}
+}
+
+// edits are what differs, in the parser's terms.
+func edits(f diff.Touched) []syntax.Edit {
+	found := diff.Edits(f.Before, f.After)
+	out := make([]syntax.Edit, len(found))
+	for i, e := range found {
+		out[i] = syntax.Edit{Start: e.Old, OldEnd: e.OldEnd, NewStart: e.New, NewEnd: e.NewEnd}
+	}
+	return out
 }
 
 // stretch is a stretch of bytes, end excluded.

@@ -8,7 +8,10 @@ import (
 	"crisol"
 	"crisol/internal/diff"
 	"crisol/internal/static"
+	"crisol/internal/syntax"
 )
+
+var gate = static.Gate{Parser: syntax.NewParser(1 << 20)}
 
 func TestDecide(t *testing.T) {
 	const open = crisol.Verdict("")
@@ -75,7 +78,7 @@ func TestDecide(t *testing.T) {
 		{"scripts", "package.json", `{"scripts":{"install":"a"}}`, `{"scripts":{"install":"b"}}`, open},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := static.Decide(context.Background(), []diff.Touched{{Path: test.path, Before: []byte(test.before), After: []byte(test.after)}})
+			got := gate.Decide(context.Background(), []diff.Touched{{Path: test.path, Before: []byte(test.before), After: []byte(test.after)}})
 			if got.Verdict != test.want || got.Reason == "" {
 				t.Errorf("%+v, want %q", got, test.want)
 			}
@@ -99,7 +102,7 @@ func TestDecideTogether(t *testing.T) {
 		{[]diff.Touched{doc, created}, ""},
 		{[]diff.Touched{remark, torn}, crisol.Broken},
 	} {
-		if got := static.Decide(context.Background(), test.files); got.Verdict != test.want || got.Decided() != (test.want != "") {
+		if got := gate.Decide(context.Background(), test.files); got.Verdict != test.want || got.Decided() != (test.want != "") {
 			t.Errorf("%+v: %+v, want %q", test.files, got, test.want)
 		}
 	}
@@ -113,7 +116,7 @@ func FuzzDecide(f *testing.F) {
 		if len(before)+len(after) > 8<<10 {
 			return
 		}
-		got := static.Decide(context.Background(), []diff.Touched{{Path: path, Before: before, After: after}})
+		got := gate.Decide(context.Background(), []diff.Touched{{Path: path, Before: before, After: after}})
 		if got.Verdict != "" && got.Verdict != crisol.NotFixed && got.Verdict != crisol.Broken {
 			t.Errorf("verdict %q", got.Verdict)
 		}

@@ -69,46 +69,13 @@ func Parse(ctx context.Context, lang Language, source []byte, limits Limits) (*T
 	if err != nil {
 		return nil, err
 	}
-	defer C.syntax_free(parsed)
+	defer free(parsed)
 	tree, err := flatten(parsed, lang, g, source, limits)
 	if err != nil {
 		return nil, err
 	}
 	tree.Steps = limits.Steps - left
 	return tree, nil
-}
-
-// Edit says that the bytes of a text from Start to OldEnd were replaced by those of the new text from NewStart to NewEnd.
-type Edit struct{ Start, OldEnd, NewStart, NewEnd int }
-
-// ParseBoth reads a text before and after a change. The second takes over what it can of the first, so that it costs
-// about as much as the change is long. The limit on steps is for both together. Outside of edits, which are in the order
-// of the text, both must be alike; otherwise, and without any, the change is looked for.
-func ParseBoth(ctx context.Context, lang Language, before, after []byte, edits []Edit, limits Limits) (old, changed *Tree, err error) {
-	g, limits, err := prepare(ctx, lang, limits, before, after)
-	if err != nil {
-		return nil, nil, err
-	}
-	first, left, err := parse(g, before, nil, nil, limits)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer C.syntax_free(first)
-	taken := limits.Steps - left
-	limits.Steps = left
-	second, left, err := parse(g, after, first, changes(before, after, edits), limits)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer C.syntax_free(second)
-	if old, err = flatten(first, lang, g, before, limits); err != nil {
-		return nil, nil, err
-	}
-	if changed, err = flatten(second, lang, g, after, limits); err != nil {
-		return nil, nil, err
-	}
-	old.Steps, changed.Steps = taken, limits.Steps-left
-	return old, changed, nil
 }
 
 func prepare(ctx context.Context, lang Language, limits Limits, sources ...[]byte) (*grammar, Limits, error) {
@@ -241,6 +208,8 @@ func advance(from point, text []byte) point {
 	}
 	return point{from.row + uint32(rows), uint32(len(text) - 1 - bytes.LastIndexByte(text, '\n'))}
 }
+
+func free(parsed unsafe.Pointer) { C.syntax_free(parsed) }
 
 func ready() { C.syntax_init() }
 

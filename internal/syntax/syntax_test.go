@@ -3,8 +3,10 @@ package syntax
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -147,7 +149,7 @@ func TestLimits(t *testing.T) {
 		if _, err := Parse(ctx, JavaScript, long, limits); !errors.Is(err, ErrLimit) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, _, err := ParseBoth(ctx, JavaScript, long, long, nil, limits); !errors.Is(err, ErrLimit) {
+		if _, _, err := (*Parser)(nil).Both(ctx, JavaScript, long, long, nil, limits); !errors.Is(err, ErrLimit) {
 			t.Errorf("both, %s: %v", name, err)
 		}
 	}
@@ -174,7 +176,7 @@ func TestParseBothAgreesWithParse(t *testing.T) {
 		{"broken", "function f() { a(); }\n", "function f() { a(; }\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			before, after, err := ParseBoth(context.Background(), JavaScript, []byte(test.before), []byte(test.after), nil, Limits{})
+			before, after, err := (*Parser)(nil).Both(context.Background(), JavaScript, []byte(test.before), []byte(test.after), nil, Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -199,7 +201,7 @@ func TestParseBothWithEdits(t *testing.T) {
 		"out of text": {{0, 100, 0, 5}},
 		"backwards":   {{7, 8, 12, 13}, {0, 0, 0, 5}},
 	} {
-		_, tree, err := ParseBoth(context.Background(), JavaScript, []byte(before), []byte(after), edits, Limits{})
+		_, tree, err := (*Parser)(nil).Both(context.Background(), JavaScript, []byte(before), []byte(after), edits, Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -355,7 +357,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(uint8(Python), []byte("\xff'''"), []byte("`${"))
 	f.Fuzz(func(t *testing.T, lang uint8, before, after []byte) {
 		l := Language(lang % uint8(languages))
-		old, changed, err := ParseBoth(context.Background(), l, before, after, nil, Limits{Bytes: 1 << 14, Steps: 2000, Nodes: 20_000})
+		old, changed, err := (*Parser)(nil).Both(context.Background(), l, before, after, nil, Limits{Bytes: 1 << 14, Steps: 2000, Nodes: 20_000})
 		Lex(l, before)
 		if err != nil {
 			return
@@ -368,5 +370,102 @@ func FuzzParse(f *testing.F) {
 			tree.Identifiers()
 			tree.EnclosingFunction(len(tree.Source)/2, len(tree.Source)/2)
 		}
+	})
+}
+
+// A change of a text that was read gives the tree that the changed text alone gives, whatever is broken by it: the static
+// checks decide by it.
+func TestChangedAgreesWithParse(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	p := NewParser(1 << 20)
+	for lang, sample := range samples {
+		for range 60 {
+			after := mutated(random, []byte(sample))
+			agrees(t, p, lang, []byte(sample), after)
+		}
+	}
+}
+
+// mutated cuts, doubles or inserts something somewhere.
+func mutated(random *rand.Rand, text []byte) []byte {
+	const odd = "{}()[];'\"/*`$\n\\ <>=:,.+x0"
+	at := random.IntN(len(text))
+	end := min(at+1+random.IntN(12), len(text))
+	switch random.IntN(3) {
+	case 0:
+		return slices.Concat(text[:at], text[end:])
+	case 1:
+		return slices.Concat(text[:end], text[at:])
+	}
+	return slices.Concat(text[:at], []byte{odd[random.IntN(len(odd))]}, text[at:])
+}
+
+func agrees(t *testing.T, p *Parser, lang Language, before, after []byte) {
+	t.Helper()
+	limits := Limits{Bytes: 1 << 14, Steps: 2000, Nodes: 20_000}
+	old, err := p.Read(context.Background(), lang, before, limits)
+	if err != nil {
+		return
+	}
+	got, err := old.Changed(context.Background(), after, nil, limits)
+	want, wantErr := Parse(context.Background(), lang, after, limits)
+	if (err == nil) != (wantErr == nil) {
+		t.Fatalf("%s: %v, Parse says %v, of %q", lang, err, wantErr, after)
+	}
+	if err == nil && !slices.Equal(got.Nodes, want.Nodes) {
+		t.Fatalf("%s: the tree of %q differs from Parse's after %q", lang, after, before)
+	}
+}
+
+func TestParserKeepsTexts(t *testing.T) {
+	ctx, p := context.Background(), NewParser(1<<20)
+	text := []byte(strings.Repeat("f(1);\n", 200))
+	first, err := p.Read(ctx, JavaScript, text, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := p.Read(ctx, JavaScript, slices.Clone(text), Limits{})
+	if err != nil || again != first {
+		t.Errorf("a text is read twice: %v", err)
+	}
+	if other, err := p.Read(ctx, Python, text, Limits{}); err != nil || other.Lang != Python {
+		t.Errorf("as Python: %v", err)
+	}
+	for name, limits := range map[string]Limits{"bytes": {Bytes: 100}, "steps": {Steps: 3}, "nodes": {Nodes: 50}} {
+		if _, err := p.Read(ctx, JavaScript, text, limits); !errors.Is(err, ErrLimit) {
+			t.Errorf("what was kept passes the limit on %s: %v", name, err)
+		}
+	}
+}
+
+// Many read and change the same text at once, while what is kept comes and goes.
+func TestParserIsSharedByMany(t *testing.T) {
+	p := NewParser(60_000)
+	want := mustParse(t, JavaScript, "a(1);\n"+strings.Repeat("f(2);\n", 100)).Nodes
+	var group sync.WaitGroup
+	for worker := range 8 {
+		group.Go(func() {
+			for i := range 40 {
+				text := strings.Repeat("f(2);\n", 100+(worker+i)%3)
+				_, _, err := p.Both(context.Background(), JavaScript, []byte(text), []byte("a(1);\n"+text), nil, Limits{})
+				if err != nil {
+					t.Error(err)
+				}
+				_, changed, err := p.Both(context.Background(), JavaScript, []byte(text), []byte("a(1);\n"+text[:600]), nil, Limits{})
+				if err != nil || !slices.Equal(changed.Nodes, want) {
+					t.Errorf("worker %d: another tree, or %v", worker, err)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func FuzzChanged(f *testing.F) {
+	for lang, sample := range samples {
+		f.Add(uint8(lang), []byte(sample), []byte(strings.Replace(sample, "(", "", 1)))
+	}
+	f.Fuzz(func(t *testing.T, lang uint8, before, after []byte) {
+		agrees(t, nil, Language(lang%uint8(languages)), before, after)
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"crisol/internal/diff"
 	"crisol/internal/policy"
 	"crisol/internal/scenario"
-	"crisol/internal/static"
 	"crisol/internal/wargame"
 )
 
@@ -72,7 +71,7 @@ func (f *Flow) glance(ctx context.Context, o Order, files []diff.Touched) Answer
 	a := Answer{Validation: crisol.Validation{
 		ScenarioID: o.Scenario.ID, ScenarioDigest: o.Scenario.Digest, CVEID: o.Scenario.Vulnerability.CVE, CreatedAt: started.UTC(),
 	}}
-	if d := static.Decide(ctx, files); d.Decided() {
+	if d := f.Static.Decide(ctx, files); d.Decided() {
 		a.Verdict, a.Reason, a.Method, a.Confidence = d.Verdict, d.Reason, crisol.MethodStatic, 1
 	} else {
 		var missing string

@@ -16,6 +16,7 @@ import (
 	"crisol/internal/policy"
 	"crisol/internal/scenario"
 	"crisol/internal/snippet"
+	"crisol/internal/static"
 	"crisol/internal/verdict"
 	"crisol/internal/wargame"
 )
@@ -44,6 +45,8 @@ type Flow struct {
 	Library Library
 	// Predictor serves MLFirst; nil predicts nothing.
 	Predictor Predictor
+	// Static decides what needs neither.
+	Static static.Gate
 	// Rule says what the model needs in order to decide; "" is policy.Certified.
 	Rule policy.Rule
 	// Timeout bounds one trial; 0 is DefaultTimeout.
