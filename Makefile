@@ -8,7 +8,7 @@ RUNSC   := $(CACHE)/bin/runsc
 export CRISOL_RUNSC ?= $(RUNSC)
 export PATH := $(CACHE)/bin:$(PATH)
 
-.PHONY: run test lint bench scenarios fuzz cover build deps tools clean help
+.PHONY: run test lint bench scenarios vuln fuzz cover build deps tools clean help
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ scenarios: deps build ## Self-test the whole library, or SHARD=K/N of it; what w
 cover: tools ## Coverage of the Go code, through the tests and the binary that they run
 	@scripts/cover
 
+vuln: ## Ask the Go vulnerability database about what Crisol is built from (it must be in reach)
+	go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
+
 FUZZTIME ?= 10m
 fuzz: ## Fuzz the parsers of foreign input, FUZZTIME (10m) each
 	go test ./internal/diff -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME)
@@ -63,6 +66,7 @@ fuzz: ## Fuzz the parsers of foreign input, FUZZTIME (10m) each
 	go test ./internal/advisory -run '^$$' -fuzz FuzzRecord -fuzzminimizetime 20x -fuzztime $(FUZZTIME)
 	go test ./internal/syntax -run '^$$' -fuzz FuzzParse -fuzzminimizetime 20x -fuzztime $(FUZZTIME)
 	go test ./internal/features -run '^$$' -fuzz FuzzCompute -fuzzminimizetime 20x -fuzztime $(FUZZTIME)
+	go test ./internal/config -run '^$$' -fuzz FuzzFile -fuzztime $(FUZZTIME)
 	go test ./internal/static -run '^$$' -fuzz FuzzDecide -fuzzminimizetime 20x -fuzztime $(FUZZTIME)
 
 clean: ## Remove what was built here

@@ -196,3 +196,38 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
+
+// named are tests that the threat model names: `package` TestThis, TestThat.
+var named = regexp.MustCompile("`([a-z/]+)` ((?:Test|Fuzz)[A-Za-z0-9]+(?:, (?:Test|Fuzz)[A-Za-z0-9]+)*)")
+
+// TestThreatModelNamesTests: whatever the threat model says is shown by a test is a test.
+func TestThreatModelNamesTests(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/threat-model.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := named.FindAllStringSubmatch(string(text), -1)
+	if len(found) < 20 {
+		t.Fatalf("%d mentions of tests", len(found))
+	}
+	for _, mention := range found {
+		files, err := filepath.Glob("../../internal/" + mention[1] + "/*_test.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var code strings.Builder
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code.Write(text)
+		}
+		for _, name := range strings.Split(mention[2], ", ") {
+			if !strings.Contains(code.String(), "func "+name+"(") {
+				t.Errorf("there is no test %s in internal/%s", name, mention[1])
+			}
+		}
+	}
+}
