@@ -8,7 +8,7 @@ RUNSC   := $(CACHE)/bin/runsc
 export CRISOL_RUNSC ?= $(RUNSC)
 export PATH := $(CACHE)/bin:$(PATH)
 
-.PHONY: run test lint bench scenarios vuln fuzz cover build deps tools clean help
+.PHONY: run test lint bench scenarios hostile vuln fuzz cover build deps tools clean help
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ SHARD ?=
 scenarios: deps build ## Self-test the whole library, or SHARD=K/N of it; what was interrupted goes on; and all snippets
 	$(BIN)/crisol scenario test --all --resume --report $(CACHE)/self-test $(if $(SHARD),--shard $(SHARD))
 	CRISOL_SNIPPETS=all go test -timeout 30m ./internal/snippet
+
+hostile: tools build ## Try hostile patches through the API under every runtime
+	CRISOL_HOSTILE=all go test -v -timeout 60m -run TestHostilePatches ./internal/app
 
 cover: tools ## Coverage of the Go code, through the tests and the binary that they run
 	@scripts/cover
