@@ -9,6 +9,9 @@
 // is the process's, user and system, the client's part and what is written behind the answer included: it says what a
 // request costs on a machine that others use as well.
 //
+// A service that is asked more than it can do refuses, at once, what would wait too long: refused requests are counted by
+// themselves, and their clients pause.
+//
 // No two misses are the same patch. They change the same file of the same scenario in the same place, and each makes
 // another text of it; in "misses + file" all make the same text, and each adds a file of its own.
 package main
@@ -17,6 +20,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -169,7 +173,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		if len(things[0].rates) > 0 {
 			against = fmt.Sprintf("%.3f of bare", m.rate()/things[0].rate())
 		}
-		_, _ = fmt.Fprintf(out, "  %-14s %8.0f requests/s  %-13s  CPU %8s  p50 %8s  p95 %8s  p99 %8s\n", m.name, m.rate(), against, m.each(), m.quantile(0.5), m.quantile(0.95), m.quantile(0.99))
+		_, _ = fmt.Fprintf(out, "  %-14s %8.0f requests/s  %-13s  CPU %8s  p50 %8s  p95 %8s  p99 %8s  refused %d\n", m.name, m.rate(), against, m.each(), m.quantile(0.5), m.quantile(0.95), m.quantile(0.99), m.refused.Load())
 	}
 	return nil
 }
@@ -239,6 +243,12 @@ func listen(h http.Handler) (server, error) {
 
 var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}}
 
+// errRefused is what a service says that is asked more than it can do.
+var errRefused = errors.New("refused")
+
+// pause is how long a client leaves a service alone that refused it.
+const pause = 50 * time.Millisecond
+
 func post(url string, body []byte) ([]byte, error) {
 	request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
@@ -253,6 +263,9 @@ func post(url string, body []byte) ([]byte, error) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(response.Body)
+	if response.StatusCode == http.StatusServiceUnavailable {
+		return nil, errRefused
+	}
 	if err == nil && response.StatusCode != http.StatusOK {
 		err = fmt.Errorf("status %d: %s", response.StatusCode, answer)
 	}
@@ -266,6 +279,7 @@ type measured struct {
 	rates     []float64
 	took      []time.Duration
 	cpu       time.Duration // of all rounds
+	refused   atomic.Int64
 }
 
 // round sends requests for a while.
@@ -280,6 +294,11 @@ func (m *measured) round(o options) error {
 			for i := 0; time.Since(begun) < o.length; i++ {
 				sent := time.Now()
 				_, err := post(m.url, m.body(i))
+				if errors.Is(err, errRefused) {
+					m.refused.Add(1)
+					time.Sleep(pause)
+					continue
+				}
 				took = append(took, time.Since(sent))
 				if err != nil {
 					mu.Lock()

@@ -11,7 +11,7 @@ import (
 // call is what a call gives: of a search or a match in the probe, of what makes another text of it, of a function of the
 // file.
 func (c *evaluator) call(i, depth int) value {
-	call := c.tree.Invocation(i)
+	call := c.invocation(i)
 	object := value{}
 	if at := c.object(i); at >= 0 {
 		object = c.eval(at, depth+1)
@@ -62,6 +62,16 @@ func (c *evaluator) call(i, depth int) value {
 		return c.enter(f, args, depth)
 	}
 	return value{}
+}
+
+// invocation reads a call once for all probes.
+func (c *evaluator) invocation(i int) syntax.Invocation {
+	call, known := c.calls[i]
+	if !known {
+		call = c.tree.Invocation(i)
+		c.calls[i] = call
+	}
+	return call
 }
 
 // lengthOf is the length of a text. Those of probes mean something only where time is at stake.

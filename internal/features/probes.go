@@ -53,13 +53,14 @@ type evaluator struct {
 	steps    int
 	matches  int
 	patterns map[string]*ambiguity.Matcher
+	calls    map[int]syntax.Invocation // by node
 	env      map[string]value
 	routines map[string]int // the functions of the file by name
 	assigned map[string]int // the value of variables that are assigned once; -1 for others
 }
 
 func newEvaluator(r *reader) *evaluator {
-	return &evaluator{reader: r, steps: maxProbeSteps, matches: maxProbeMatches, patterns: map[string]*ambiguity.Matcher{}}
+	return &evaluator{reader: r, steps: maxProbeSteps, matches: maxProbeMatches, patterns: map[string]*ambiguity.Matcher{}, calls: map[int]syntax.Invocation{}}
 }
 
 // look finds the functions and the assignments of the file.
