@@ -55,12 +55,14 @@ type evaluator struct {
 	patterns map[string]*ambiguity.Matcher
 	calls    map[int]syntax.Invocation // by node
 	env      map[string]value
+	known    map[spot]recalled // for the probe; memory has them for all
+	memory   map[question]map[spot]recalled
 	routines map[string]int // the functions of the file by name
 	assigned map[string]int // the value of variables that are assigned once; -1 for others
 }
 
 func newEvaluator(r *reader) *evaluator {
-	return &evaluator{reader: r, steps: maxProbeSteps, matches: maxProbeMatches, patterns: map[string]*ambiguity.Matcher{}, calls: map[int]syntax.Invocation{}}
+	return &evaluator{reader: r, steps: maxProbeSteps, matches: maxProbeMatches, patterns: map[string]*ambiguity.Matcher{}, calls: map[int]syntax.Invocation{}, memory: map[question]map[spot]recalled{}}
 }
 
 // look finds the functions and the assignments of the file.
@@ -164,11 +166,27 @@ type told struct {
 	answers []answer
 }
 
+// question is what all values hang on.
+type question struct {
+	probe
+	hostile bool
+}
+
+// turn turns to a probe, and to what is known of expressions for it.
+func (c *evaluator) turn(p probe, hostile bool) {
+	c.probe, c.hostile = p, hostile
+	q := question{p, hostile}
+	if c.memory[q] == nil {
+		c.memory[q] = map[spot]recalled{}
+	}
+	c.known = c.memory[q]
+}
+
 // ask is what a condition says to probes.
 func (c *evaluator) ask(g guard, probes []probe, hostile bool) []answer {
 	out := make([]answer, len(probes))
 	for i, p := range probes {
-		c.probe, c.hostile = p, hostile
+		c.turn(p, hostile)
 		out[i].yes, out[i].known = c.eval(g.condition, 0).truth()
 	}
 	return out

@@ -378,7 +378,7 @@ func (c *evaluator) stored(name []byte, depth int) value {
 	if node < 0 || c.tree.Nodes[node].Size > maxStored {
 		return value{}
 	}
-	switch w := c.eval(node, depth+2); w.kind {
+	switch w := c.recall(node, depth+2); w.kind {
 	case several, pattern, routine, truthValue:
 		return w
 	case constant, quantity:
@@ -387,6 +387,34 @@ func (c *evaluator) stored(name []byte, depth int) value {
 		}
 	}
 	return value{}
+}
+
+// spot is where an expression is worked out; how deep decides where the working out ends.
+type spot struct{ node, depth int }
+
+// recalled is what an expression was worth for a probe, and what it took to tell.
+type recalled struct {
+	value
+	steps, matches int
+}
+
+// recall works an expression out that it has perhaps worked out before, for the same probe. It gives what eval gives, to
+// the last step: what has been told counts again against the bounds, and where it would exceed them it is worked out.
+func (c *evaluator) recall(node, depth int) value {
+	if len(c.env) > 0 {
+		return c.eval(node, depth)
+	}
+	at := spot{node, depth}
+	if r, known := c.known[at]; known && r.steps <= c.steps && r.matches <= c.matches {
+		c.steps, c.matches = c.steps-r.steps, c.matches-r.matches
+		return r.value
+	}
+	steps, matches := c.steps, c.matches
+	w := c.eval(node, depth)
+	if c.steps >= 0 && c.matches >= 0 {
+		c.known[at] = recalled{w, steps - c.steps, matches - c.matches}
+	}
+	return w
 }
 
 // lasts says whether a variable looks like one that keeps its first value.
