@@ -270,8 +270,11 @@ func (c *Cache) lookup(id identity) *entry {
 	if !found || e.stamp != c.gens.stamp(id.slot) {
 		return nil
 	}
-	if c.remote != nil && !c.remote.current.Load() && c.Now().UnixNano() >= max(e.stored, c.remote.confirmed.Load())+int64(c.Unconfirmed) {
-		return nil // others may have invalidated it, and this instance would not know
+	if c.remote != nil && !c.remote.current.Load() {
+		age := c.Now().UnixNano() - max(e.stored, c.remote.confirmed.Load())
+		if age < 0 || age >= int64(c.Unconfirmed) { // below 0, the clock was set back: it may be any age
+			return nil // others may have invalidated it, and this instance would not know
+		}
 	}
 	return e
 }

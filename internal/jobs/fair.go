@@ -85,7 +85,7 @@ func admits(client string, unfinished, bound int) bool {
 
 // rests is how long a validation still waits after a failed attempt. Attempts start at least a pause apart.
 func rests(row store.Row, now time.Time, backoff func(int) time.Duration) time.Duration {
-	if row.Attempts == 0 {
+	if row.Attempts == 0 || row.StartedAt.After(now) { // or the clock was set back: who knows since when it rests
 		return 0
 	}
 	return row.StartedAt.Add(backoff(row.Attempts)).Sub(now)

@@ -51,9 +51,13 @@ func (q *Queue) beat(ctx context.Context) error {
 		fences[id] = h.fence
 	}
 	q.mu.Unlock()
+	now, err := q.clock(ctx)
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for id, fence := range fences {
-		switch err := q.Store.Extend(ctx, id, fence, q.Now().Add(q.Lease)); {
+		switch err := q.Store.Extend(ctx, id, fence, now.Add(q.Lease)); {
 		case errors.Is(err, store.ErrLost), errors.Is(err, store.ErrFinished), errors.Is(err, store.ErrNotFound):
 			q.interrupt(id, errOver)
 		case err != nil:
@@ -66,7 +70,11 @@ func (q *Queue) beat(ctx context.Context) error {
 // reap puts back into the queue what processes held that are gone.
 func (q *Queue) reap(ctx context.Context) error {
 	for {
-		ids, err := q.Store.Expired(ctx, q.Now(), 100)
+		now, err := q.clock(ctx)
+		if err != nil {
+			return err
+		}
+		ids, err := q.Store.Expired(ctx, now, 100)
 		if err != nil {
 			return err
 		}

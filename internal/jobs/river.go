@@ -28,6 +28,8 @@ type engine interface {
 	Touch(ctx context.Context) error
 	// Reap forgets the jobs whose process has not said so for that long, and returns how many there were.
 	Reap(ctx context.Context, silent time.Duration) (int, error)
+	// Time is that of the database, which all processes share.
+	Time(ctx context.Context) (time.Time, error)
 	// Announce tells whoever listens of a verdict. Listen calls heard with each that is announced, until it fails or ctx
 	// is done.
 	Announce(ctx context.Context, id string) error
@@ -213,6 +215,11 @@ func (e *riverEngine[TTx]) Reap(ctx context.Context, silent time.Duration) (n in
 		DELETE FROM river_job WHERE state = 'running' AND kind = ANY($1) AND attempted_at < now() - make_interval(secs => $2) RETURNING id
 	) SELECT count(*) FROM gone`, []string{kind, auditKind}, silent.Seconds()).Scan(&n)
 	return n, err
+}
+
+func (e *riverEngine[TTx]) Time(ctx context.Context) (now time.Time, err error) {
+	err = e.driver.GetExecutor().QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now)
+	return now, err
 }
 
 // finishedTopic is the channel on which verdicts are announced.

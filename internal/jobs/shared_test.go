@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,6 +109,7 @@ func TestShared(t *testing.T) {
 		"cancels elsewhere":       testCancelsElsewhere,
 		"lost lease":              testLostLease,
 		"dead worker":             testDeadWorker,
+		"clock steps":             testClockSteps,
 		"retries":                 testSharedRetries,
 		"shares the work":         testSharesWork,
 	} {
@@ -211,6 +213,39 @@ func testDeadWorker(t *testing.T, database string) {
 		if r := front.decided(id); r.Verdict != crisol.NotFixed || r.Attempts != attempts {
 			t.Errorf("%+v", r.Row)
 		}
+	}
+}
+
+// testClockSteps: a host whose clock steps takes over what others are at, or holds nothing for long. What is at worst tried
+// twice ends with one verdict all the same.
+func testClockSteps(t *testing.T, database string) {
+	var step atomic.Int64
+	clock := func(c *jobs.Config) { c.Now = func() time.Time { return time.Now().Add(time.Duration(step.Load())) } }
+	slow := flow{run: func(ctx context.Context, r crisol.Request, id string) (crisol.Validation, error) {
+		select {
+		case <-ctx.Done():
+			return crisol.Validation{}, ctx.Err()
+		case <-time.After(lease / 2):
+			return says(crisol.NotFixed).run(ctx, r, id)
+		}
+	}}
+	front := join(t, database, slow)
+	odd := join(t, database, slow, clock)
+	for _, by := range []time.Duration{time.Hour, -time.Hour, 30 * 24 * time.Hour, 0} {
+		step.Store(int64(by))
+		var ids []string
+		for i := range 4 {
+			ids = append(ids, front.ask("a", fmt.Sprint(by, i)), odd.ask("b", fmt.Sprint(by, i)))
+		}
+		for _, id := range ids {
+			if r := front.decided(id); r.Verdict != crisol.NotFixed || r.Validation.PatchDigest != r.PatchDigest {
+				t.Errorf("after a step by %s: %+v", by, r.Row)
+			}
+		}
+	}
+	var doubled int64
+	if err := front.store.Pool().QueryRow(t.Context(), `SELECT (SELECT count(*) FROM events WHERE kind = 'validation_finished') - (SELECT count(*) FROM validations)`).Scan(&doubled); err != nil || doubled != 0 {
+		t.Errorf("%d verdicts too many: %v", doubled, err)
 	}
 }
 

@@ -51,7 +51,12 @@ func (q *Queue) pick(ctx context.Context, id string) (*store.Attempt, next, time
 		case !slices.ContainsFunc(l.waiting, func(r store.Row) bool { return r.ID == id }):
 			return nil, never, 0, nil // somebody is at it, or was
 		}
-		now, soonest := q.Now(), maxRest
+		now, err := q.clock(ctx)
+		if err != nil {
+			q.Logger.ErrorContext(ctx, "the time of the queue could not be read", "error", err)
+			return nil, again, 0, err
+		}
+		soonest := maxRest
 		row := q.fair.next(l, func(r store.Row) bool {
 			rest := rests(r, now, q.Backoff)
 			if rest > 0 {
@@ -79,8 +84,11 @@ const maxRest = time.Minute
 
 // begin takes a lease. Without one, never says that another was faster.
 func (q *Queue) begin(ctx context.Context, id string) (*store.Attempt, next, error) {
-	now := q.Now()
-	attempt, err := q.Store.Begin(ctx, id, store.Lease{Worker: q.name, At: now, Until: now.Add(q.hold())})
+	now, err := q.clock(ctx)
+	var attempt store.Attempt
+	if err == nil {
+		attempt, err = q.Store.Begin(ctx, id, store.Lease{Worker: q.name, At: now, Until: now.Add(q.hold())})
+	}
 	switch {
 	case errors.Is(err, store.ErrFinished), errors.Is(err, store.ErrNotFound):
 		q.tell(id)
@@ -95,6 +103,20 @@ func (q *Queue) begin(ctx context.Context, id string) (*store.Attempt, next, err
 	}
 	q.enter(attempt)
 	return &attempt, never, nil
+}
+
+// clock is by what leases are kept: where processes share them, it is the database's, since theirs may not agree.
+func (q *Queue) clock(ctx context.Context) (time.Time, error) {
+	if q.Sole {
+		return q.Now(), nil
+	}
+	within, cancel := context.WithTimeout(ctx, commitFor)
+	defer cancel()
+	now, err := q.engine.Time(within)
+	if err != nil {
+		return now, infrastructure("ask the database for the time", err)
+	}
+	return now, nil
 }
 
 // hold is how long a lease lasts.

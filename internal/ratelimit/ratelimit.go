@@ -49,6 +49,7 @@ type Limiter interface {
 // decide applies GCRA: arrival is the kept instant of the key, in nanoseconds like now. It returns the instant to keep.
 func decide(l Limit, now, arrival int64) (Decision, int64) {
 	each, burst := int64(l.Period)/int64(l.Requests), int64(l.Period)
+	arrival = min(arrival, now+burst) // further ahead it can only be of before the clock was set back
 	next := max(arrival, now) + each
 	d := Decision{Limit: l}
 	if wait := next - burst - now; wait > 0 {

@@ -139,3 +139,30 @@ func BenchmarkLocal(b *testing.B) {
 		l.Take(context.Background(), "127.0.0.1 ml-first", ratelimit.PerMinute(1_000_000))
 	}
 }
+
+// TestClockSteps: a clock that is set back locks nobody out for longer than a period, and one that is set forward gives
+// nobody more than a limit.
+func TestClockSteps(t *testing.T) {
+	c := newClock()
+	l := ratelimit.NewLocal(0, c.now)
+	limit := ratelimit.PerMinute(60)
+	spend := func() (n int) {
+		for l.Take(t.Context(), "a", limit).Allowed {
+			n++
+		}
+		return n
+	}
+	spend()
+	c.pass(-24 * time.Hour)
+	if d := l.Take(t.Context(), "a", limit); d.Allowed || d.Retry > time.Minute {
+		t.Errorf("%+v", d)
+	}
+	c.pass(time.Minute)
+	if n := spend(); n != 60 {
+		t.Errorf("%d allowed a minute later", n)
+	}
+	c.pass(24 * time.Hour)
+	if n := spend(); n != 60 {
+		t.Errorf("%d allowed at once", n)
+	}
+}

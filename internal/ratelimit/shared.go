@@ -100,7 +100,7 @@ var gcra = rueidis.NewLuaScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local each, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local arrival = tonumber(redis.call('GET', KEYS[1]) or 0)
+local arrival = math.min(tonumber(redis.call('GET', KEYS[1]) or 0), now + burst)
 local next = math.max(arrival, now) + each
 if next - burst <= now then
   redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', math.ceil((next - now) / 1000) + 1000)

@@ -82,7 +82,7 @@ type Submission struct {
 }
 
 // Lease is a worker's claim to a validation for a time. Times are those of the callers' clocks, which must agree better
-// than a lease is long.
+// than a lease is long (jobs asks the database for the time).
 type Lease struct {
 	// Worker names the claimant. The same one may claim again what it holds: its earlier attempt is over then.
 	Worker string
