@@ -30,6 +30,7 @@ type Registry struct {
 	Shipped fs.FS // of *.model files
 	Dir     string
 
+	disk disk
 	mu   sync.Mutex // guards what follows
 	read map[string]*Bundle
 }
@@ -50,7 +51,7 @@ func (r *Registry) List() ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	kept, err := versions(os.DirFS(r.Dir))
+	kept, err := within(&r.disk, r.Dir, func() ([]string, error) { return versions(os.DirFS(r.Dir)) })
 	if err != nil && r.Dir != "" {
 		return nil, crisol.Errorf(crisol.KindInfrastructure, "list the models in %s: %w", r.Dir, err)
 	}
@@ -90,8 +91,9 @@ func versions(fsys fs.FS) ([]string, error) {
 // Open reads one model, once.
 func (r *Registry) Open(version string) (*Bundle, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if b := r.read[version]; b != nil {
+	b := r.read[version]
+	r.mu.Unlock()
+	if b != nil {
 		return b, nil
 	}
 	if !versionForm.MatchString(version) {
@@ -101,12 +103,16 @@ func (r *Registry) Open(version string) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := Decode(file)
-	if err != nil {
+	if b, err = Decode(file); err != nil {
 		return nil, err
 	}
 	if b.Version != version {
 		return nil, crisol.Errorf(crisol.KindInput, "read the model: the file of %s holds %s", version, b.Version)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if other := r.read[version]; other != nil { // somebody was faster; one model is one bundle
+		return other, nil
 	}
 	if r.read == nil {
 		r.read = map[string]*Bundle{}
@@ -117,7 +123,7 @@ func (r *Registry) Open(version string) (*Bundle, error) {
 
 func (r *Registry) file(version string) ([]byte, error) {
 	if r.Dir != "" {
-		file, err := os.ReadFile(filepath.Join(r.Dir, version+Suffix))
+		file, err := r.disk.file(filepath.Join(r.Dir, version+Suffix))
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return file, err
 		}
@@ -160,7 +166,7 @@ func (r *Registry) champion() (string, error) {
 	if r.Dir == "" {
 		return DefaultChampion, nil
 	}
-	text, err := os.ReadFile(filepath.Join(r.Dir, championFile))
+	text, err := r.disk.file(filepath.Join(r.Dir, championFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return DefaultChampion, nil
