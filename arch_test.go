@@ -65,6 +65,7 @@ var rooms = map[string][]string{
 	"crisol/internal/store/pgtest":             {}, // for tests
 	"crisol/internal/webhook":                  {"crisol", "crisol/internal/resilience", "crisol/internal/store"},
 	"crisol/internal/netns":                    {}, // for tests
+	"crisol/internal/proxytest":                {}, // for tests
 	"crisol/internal/stream":                   {"crisol", "crisol/internal/store"},
 	"crisol/internal/store/storetest":          {"crisol", "crisol/internal/store"},
 	"crisol/internal/jobs":                     {"crisol", "crisol/internal/store"},

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -105,17 +106,24 @@ func (s *Server) run() error {
 	if err != nil {
 		return err
 	}
-	if err := s.command.Start(); err != nil {
-		return err
-	}
 	s.exited = make(chan struct{})
-	ready := make(chan error, 1)
+	started, ready := make(chan error), make(chan error, 1)
 	go func() {
+		runtime.LockOSThread() // until the server has ended, so that its death signal means that of this process
+		defer runtime.UnlockOSThread()
 		defer close(s.exited)
+		err := s.command.Start()
+		started <- err
+		if err != nil {
+			return
+		}
 		ready <- waitReady(output)
 		_, _ = io.Copy(io.Discard, output)
 		_ = s.command.Wait() // killed, as a rule
 	}()
+	if err := <-started; err != nil {
+		return err
+	}
 	select {
 	case err = <-ready:
 	case <-time.After(startFor):

@@ -33,6 +33,7 @@ type Server struct {
 	dir   string
 	port  int
 	owner *syscall.Credential // nil for that of this process
+	extra []string            // settings of this server alone, NAME=VALUE
 
 	mu   sync.Mutex // guards what follows
 	proc *os.Process
@@ -42,7 +43,7 @@ type Server struct {
 }
 
 // shared is the server that tests which don't harm it use together.
-var shared = sync.OnceValues(start)
+var shared = sync.OnceValues(func() (*Server, error) { return start() })
 
 // used is the shared server once there is one.
 var used atomic.Pointer[Server]
@@ -70,10 +71,10 @@ func Database(t testing.TB) string {
 	return s.Database(t)
 }
 
-// New starts a server for one test, which may kill it.
-func New(t testing.TB) *Server {
+// New starts a server for one test, which may kill it. Settings are NAME=VALUE, as in postgresql.conf.
+func New(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s, err := Run()
+	s, err := start(settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,12 +89,12 @@ func Run() (*Server, error) { return start() }
 func (s *Server) Close() { s.remove() }
 
 // start makes a server's directory and starts the server.
-func start() (*Server, error) {
+func start(settings ...string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "crisol-pg-")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir}
+	s := &Server{dir: dir, extra: settings}
 	if err := s.init(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -210,9 +211,12 @@ func freePort() (int, error) {
 }
 
 func (s *Server) run() error {
-	cmd, err := s.command("postgres", "-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_permissions=0700", "-c", "max_connections=200",
-		"-c", "shared_buffers=32MB", "-c", "fsync=on", "-c", "deadlock_timeout=200ms", "-c", "timezone=UTC")
+	args := []string{"-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.port)}
+	for _, setting := range append([]string{"listen_addresses=127.0.0.1", "unix_socket_permissions=0700", "max_connections=200",
+		"shared_buffers=32MB", "fsync=on", "deadlock_timeout=200ms", "timezone=UTC"}, s.extra...) {
+		args = append(args, "-c", setting)
+	}
+	cmd, err := s.command("postgres", args...)
 	if err != nil {
 		return err
 	}
@@ -297,6 +301,25 @@ func (s *Server) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create database: %w", err)
 	}
 	return s.socket(name), nil
+}
+
+// DatabaseIn makes an empty database whose tables lie in a directory, which must be empty: a small disk, say.
+func (s *Server) DatabaseIn(t testing.TB, dir string) string {
+	t.Helper()
+	if s.owner != nil {
+		if err := os.Chown(dir, int(s.owner.Uid), int(s.owner.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := s.databases.Add(1)
+	for _, statement := range []string{
+		fmt.Sprintf("CREATE TABLESPACE disk_%d LOCATION '%s'", n, dir), fmt.Sprintf("CREATE DATABASE crisol_%d TABLESPACE disk_%d", n, n),
+	} {
+		if err := s.exec(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	return s.socket(fmt.Sprintf("crisol_%d", n))
 }
 
 func (s *Server) exec(ctx context.Context, statement string) error {
