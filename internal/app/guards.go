@@ -63,10 +63,11 @@ const (
 )
 
 // guardDatabase has the database left alone when it is sick. What reads leaves connections to what writes: figures over
-// many rows must not keep a request from being accepted. most is how many connections read at most.
-func (s *Service) guardDatabase(most int, sick, unsent func(error) bool) (writer, reader *resilience.Guard) {
+// many rows must not keep a request from being accepted. most is how many connections read at most; late hears of a call
+// that took too long.
+func (s *Service) guardDatabase(most int, sick, unsent func(error) bool, late func()) (writer, reader *resilience.Guard) {
 	writer = s.app.guards.panel.Guard(resilience.Config{
-		Name: "database", Failures: databaseFailures, Rest: databaseRest, Within: databasePatience, Faulty: sick, Retries: 2, Again: unsent,
+		Name: "database", Failures: databaseFailures, Rest: databaseRest, Within: databasePatience, Late: late, Faulty: sick, Retries: 2, Again: unsent,
 	})
 	reader = writer.With(func(c *resilience.Config) { c.AtOnce, c.Queue = uint(most), databasePatience/2 })
 	return writer, reader

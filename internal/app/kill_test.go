@@ -42,6 +42,7 @@ type hostConfig struct {
 	Addr                  string        // where a service listens; "" for a worker
 	NoTrials              bool          // leaves trials to others
 	Pace                  time.Duration // how long a trial takes; 0 is pace
+	Sandbox               string        // in which trials are real; "" scripts them
 }
 
 // hostLease is short, so that what a dead host held is soon taken over.
@@ -64,6 +65,8 @@ func (s scripted) Run(ctx context.Context, o wargame.Order) (wargame.Report, err
 	}
 	return wargame.Report{Risk: 1, Gates: []crisol.Gate{
 		o.SelfTest,
+		{Name: crisol.GatePrepare, Outcome: crisol.Passed},
+		{Name: crisol.GatePatchApplies, Outcome: crisol.Passed},
 		{Name: crisol.GateExploitVulnerable, Outcome: crisol.Passed},
 		{Name: crisol.GateExploitPatched, Outcome: crisol.Failed},
 	}}, nil
@@ -98,11 +101,13 @@ func beHost(config string) error {
 	}
 	ctx := context.Background()
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	a, err := app.Open(ctx, app.Config{Data: c.Data, Database: c.Database, Redis: c.Redis, Rule: policy.Threshold, Workers: 1, Lease: hostLease, NoTrials: c.NoTrials, Log: logger})
+	a, err := app.Open(ctx, app.Config{Data: c.Data, Database: c.Database, Redis: c.Redis, Rule: policy.Threshold, Workers: 1, Lease: hostLease, NoTrials: c.NoTrials, Sandbox: c.Sandbox, Log: logger})
 	if err != nil {
 		return err
 	}
-	a.Flow.Arena = scripted{a.Arena, cmp.Or(c.Pace, pace)}
+	if c.Sandbox == "" {
+		a.Flow.Arena = scripted{a.Arena, cmp.Or(c.Pace, pace)}
+	}
 	s, err := a.OpenService(ctx)
 	if err != nil {
 		return err
@@ -158,7 +163,7 @@ func launchAs(t *testing.T, c hostConfig, cmd *exec.Cmd) *process {
 		t.Fatal(err)
 	}
 	p := &process{config: c, cmd: cmd}
-	p.cmd.Env = append(os.Environ(), hostEnv+"="+string(config))
+	p.cmd.Env = append(p.cmd.Environ(), hostEnv+"="+string(config))
 	p.cmd.Stderr = &p.log
 	out, err := p.cmd.StdoutPipe()
 	if err == nil {
@@ -236,6 +241,10 @@ func (c *cluster) post(path string, body any) (int, map[string]any) {
 		return 0, nil
 	}
 	request.Header.Set("Content-Type", "application/json")
+	return c.do(request)
+}
+
+func (c *cluster) do(request *http.Request) (int, map[string]any) {
 	client := http.Client{Timeout: 10 * time.Second}
 	response, err := client.Do(request)
 	if err != nil {

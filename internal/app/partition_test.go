@@ -83,7 +83,13 @@ func TestPartition(t *testing.T) {
 // await looks until something holds.
 func await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+	awaitFor(t, 30*time.Second, what, holds)
+}
+
+// awaitFor is await for what takes longer on a busy machine.
+func awaitFor(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)
 		}

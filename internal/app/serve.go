@@ -354,7 +354,7 @@ func (s *Service) openStore(ctx context.Context) (func(jobs.Config) (*jobs.Queue
 		if err != nil {
 			return nil, err
 		}
-		st.Guard(s.guardDatabase(st.Pools()[1].Max, sqlite.Sick, nil))
+		st.Guard(s.guardDatabase(st.Pools()[1].Max, sqlite.Sick, nil, nil))
 		s.keep(st)
 		return func(c jobs.Config) (*jobs.Queue, error) {
 			c.Sole = true
@@ -366,7 +366,8 @@ func (s *Service) openStore(ctx context.Context) (func(jobs.Config) (*jobs.Queue
 		return nil, err
 	}
 	most := st.Pools()[0].Max
-	st.Guard(s.guardDatabase(max(1, most-most/4), postgres.Sick, postgres.Unsent))
+	// Connections that lead nowhere would be tried one after the other.
+	st.Guard(s.guardDatabase(max(1, most-most/4), postgres.Sick, postgres.Unsent, st.Pool().Reset))
 	s.keep(st)
 	return func(c jobs.Config) (*jobs.Queue, error) {
 		c.Alone = st.Alone

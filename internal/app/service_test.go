@@ -20,6 +20,7 @@ import (
 	"crisol/internal/diff"
 	"crisol/internal/policy"
 	"crisol/internal/scenario"
+	"crisol/internal/store/pgtest"
 	"crisol/internal/validate"
 )
 
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, beHost(config))
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	os.Exit(pgtest.Main(m.Run))
 }
 
 // service is the whole service but for the model, which says what a test wants.
@@ -45,11 +46,16 @@ type service struct {
 	// says is the probability of fixed, or below 0 a failure.
 	says  atomic.Value
 	asked atomic.Int64
+	takes atomic.Int64 // how long the model thinks, in nanoseconds
 }
 
 func (s *service) Predict(*scenario.Scenario, []diff.Touched) (validate.Opinion, error) {
 	s.asked.Add(1)
+	time.Sleep(time.Duration(s.takes.Load()))
 	p := s.says.Load().(float64)
+	if p < -1 {
+		panic("the model's trees lead nowhere")
+	}
 	if p < 0 {
 		return validate.Opinion{}, errors.New("the model's file is corrupt")
 	}

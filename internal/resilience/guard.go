@@ -54,8 +54,9 @@ type Config struct {
 	Rest time.Duration
 	// Longest, when greater than Rest, lets the rest double with every try that fails, up to this.
 	Longest time.Duration
-	// Within bounds a call; 0 leaves it to the caller's context.
+	// Within bounds a call; 0 leaves it to the caller's context. Late, when set, hears of a call that exceeded it.
 	Within time.Duration
+	Late   func()
 	// AtOnce bounds the calls under way, 0 doesn't; Queue is how long another one waits for a place.
 	AtOnce uint
 	Queue  time.Duration
@@ -146,6 +147,9 @@ func (g *Guard) Do(ctx context.Context, call func(context.Context) error) error 
 	err = g.repeat(within, call)
 	if err != nil && within.Err() != nil && ctx.Err() == nil {
 		p.record(failed, err)
+		if g.Late != nil {
+			g.Late()
+		}
 		return fmt.Errorf("no answer within %s: %w", g.Within, err)
 	}
 	p.End(ctx, err)

@@ -120,7 +120,8 @@ func TestOneProbe(t *testing.T) {
 // TestWhatCounts: a call that takes too long is a failure, one that its caller gives up is nothing, and a panic is one.
 func TestWhatCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := newCalls(t, resilience.Config{Failures: 1, Within: time.Second, Faulty: func(error) bool { return false }})
+		late := 0
+		c, _ := newCalls(t, resilience.Config{Failures: 1, Within: time.Second, Late: func() { late++ }, Faulty: func(error) bool { return false }})
 		hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
@@ -132,6 +133,9 @@ func TestWhatCounts(t *testing.T) {
 			t.Error(err)
 		}
 		c.want(resilience.Open, 0)
+		if late != 1 {
+			t.Errorf("%d were late", late)
+		}
 		time.Sleep(10 * time.Second)
 		func() {
 			defer func() { _ = recover() }()

@@ -83,8 +83,11 @@ func Look(ctx context.Context, connection string, logger *slog.Logger) (*Store, 
 // waits for its client and holds locks meanwhile. They are longer than callers wait, whose end the driver tells the server.
 var timeouts = map[string]string{"statement_timeout": "20000", "idle_in_transaction_session_timeout": "30000"}
 
-// connectFor bounds how long a new connection may take.
-const connectFor = 5 * time.Second
+const (
+	connectFor = 5 * time.Second // bounds a new connection
+	keepAlive  = 15 * time.Second
+	pingFor    = time.Second // bounds the look whether one that was idle still leads anywhere
+)
 
 // poolSize is how many connections a process of so many cores keeps at most: more than it can have statements running,
 // since those wait for disks, and few enough that ten processes go with the hundred that PostgreSQL takes by default.
@@ -110,6 +113,9 @@ func connect(ctx context.Context, connection string, logger *slog.Logger) (*Stor
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectFor
 	}
+	config.PingTimeout = pingFor
+	// One that waits for messages says nothing by itself, and would never learn that the other side is gone.
+	c.DialFunc = (&net.Dialer{Timeout: c.ConnectTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive / 3, Count: 3}}).DialContext
 	if given, err := pgx.ParseConfig(connection); err == nil && given.RuntimeParams["pool_max_conns"] == "" {
 		config.MaxConns = poolSize(runtime.GOMAXPROCS(0))
 	}
