@@ -13,10 +13,10 @@ import (
 type LineConfig struct {
 	// Places is how many are served at once; 0 means one a core.
 	Places int
-	// Patience is how long one waits while the line empties now and then: a burst. 0 means 500 ms.
+	// Patience is how long one waits while the line empties now and then: a burst. 0 means 1 s.
 	Patience time.Duration
 	// Target is how long one waits while the line has not been empty for Patience: more comes in than is served, and
-	// waiting longer would only make all later ones late. 0 means 50 ms.
+	// waiting longer would only make all later ones late. 0 means 500 ms.
 	Target time.Duration
 	// Most is how many may wait; 0 means 1000.
 	Most int
@@ -48,7 +48,7 @@ type LineStats struct {
 // NewLine makes a Line in which nobody waits.
 func NewLine(c LineConfig) *Line {
 	c.Places = cmp.Or(c.Places, runtime.GOMAXPROCS(0))
-	c.Patience, c.Target, c.Most = cmp.Or(c.Patience, 500*time.Millisecond), cmp.Or(c.Target, 50*time.Millisecond), cmp.Or(c.Most, 1000)
+	c.Patience, c.Target, c.Most = cmp.Or(c.Patience, time.Second), cmp.Or(c.Target, 500*time.Millisecond), cmp.Or(c.Most, 1000)
 	return &Line{LineConfig: c, empty: time.Now()}
 }
 

@@ -277,7 +277,7 @@ func TestBurst(t *testing.T) {
 // TestOverload: where more comes than can be served, what is served is all that could be and hasn't waited for long.
 func TestOverload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := crowd{line: resilience.NewLine(resilience.LineConfig{Places: 2})}
+		c := crowd{line: resilience.NewLine(resilience.LineConfig{Places: 2, Patience: 500 * time.Millisecond, Target: 50 * time.Millisecond})}
 		const seconds = 20
 		for range seconds * 400 { // twice of what two places serve of 10 ms each
 			c.all.Go(func() { c.come(t.Context(), 10*time.Millisecond) })
