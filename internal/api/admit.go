@@ -18,6 +18,14 @@ type Access interface {
 // public are paths that anybody may ask: they tell nothing of what is kept here.
 var public = map[string]bool{"/health": true, "/docs": true, "/openapi.json": true}
 
+// bearer is what /openapi.json calls the way in which a token is shown.
+const bearer = "bearer"
+
+// submits says whether a path takes requests to be validated.
+func submits(path string) bool {
+	return path == mlFirstPath || path == "/wargaming/validate" || path == "/wargaming/execute"
+}
+
 // needed is the scope that a request takes.
 func needed(r *http.Request) access.Scope {
 	if r.URL.Path == auditLogPath {
@@ -26,8 +34,7 @@ func needed(r *http.Request) access.Scope {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
 		return access.Read
 	}
-	switch r.URL.Path {
-	case mlFirstPath, "/wargaming/validate", "/wargaming/execute":
+	if submits(r.URL.Path) {
 		return access.Submit
 	}
 	return access.Operate

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"path"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -108,6 +109,12 @@ func New(d Deps) http.Handler {
 				Description: "Does a patch fix a vulnerability, and does it break anything? Errors are RFC 9457 problem documents.",
 				License:     &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 			},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {
+					Type: "http", Scheme: "bearer", Description: "A token of crisol token create. On loopback none is needed until there is one.",
+				}},
+			},
 		},
 		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
 		DefaultFormat:                "application/json",
@@ -125,14 +132,25 @@ func New(d Deps) http.Handler {
 	return s.watch(s.guard(s.admit(s.rate(s.limit(http.HandlerFunc(s.route))))))
 }
 
+// known says whether there is something at the path of a request, for its method. Of a path with empty segments or dots
+// the mux would send the client on to another; here there is nothing at such a path.
+func (s *server) known(r *http.Request) bool {
+	_, pattern := s.mux.Handler(r)
+	asked := r.URL.EscapedPath()
+	clean := path.Clean(asked)
+	return pattern != "" && (clean == asked || clean+"/" == asked)
+}
+
 // route is the mux, whose own plain-text answers (404, 405) become problems.
 func (s *server) route(w http.ResponseWriter, r *http.Request) {
-	if _, pattern := s.mux.Handler(r); pattern != "" {
+	if s.known(r) {
 		s.mux.ServeHTTP(w, r)
 		return
 	}
 	plain := &discarded{header: http.Header{}, status: http.StatusOK}
-	s.mux.ServeHTTP(plain, r)
+	if s.mux.ServeHTTP(plain, r); plain.status < http.StatusBadRequest {
+		plain = &discarded{status: http.StatusNotFound}
+	}
 	p := &Problem{Status: plain.status, Kind: crisol.KindNotFound.String(), Detail: "no such path: " + r.URL.Path,
 		Hint: "/docs lists what there is"}
 	if allow := plain.header.Get("Allow"); allow != "" {
@@ -158,7 +176,19 @@ func (s *server) operation(op huma.Operation, problems ...int) huma.Operation {
 	if op.Responses == nil {
 		op.Responses = map[string]*huma.Response{}
 	}
-	for status, response := range s.problemResponses(append(problems, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError)) {
+	problems = append(problems, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusInternalServerError)
+	if !public[op.Path] {
+		problems = append(problems, http.StatusUnauthorized, http.StatusServiceUnavailable) // who asks may not be to be told
+		op.Security = []map[string][]string{{bearer: {}}, {}}
+	}
+	if !unlimited(op.Path) {
+		problems = append(problems, http.StatusTooManyRequests)
+	}
+	for status, response := range s.problemResponses(problems) {
+		if own := op.Responses[status]; own != nil { // it answers so without a problem too
+			own.Content[problemType] = response.Content[problemType]
+			continue
+		}
 		op.Responses[status] = response
 	}
 	op.MaxBodyBytes = -1    // limit has read the body already, within its bounds,

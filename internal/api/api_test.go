@@ -222,6 +222,12 @@ func TestRefusals(t *testing.T) {
 		"/wargaming/validations?since=yesterday":                                       {422, "query.since"},
 		"/wargaming/validations?sort=asc":                                              {422, "query.sort"},
 		"/wargaming/validations?since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z": {422, "query.since"},
+		"/wargaming/validations?limit=":                                                {422, "has no value"},
+		"/wargaming/validations?apv_id=a&apv_id=b":                                     {422, "comes twice"},
+		"/wargaming/validations?apv_id=%zz":                                            {422, "malformed"},
+		"/wargaming/validations?apv_id=%ff":                                            {422, "not UTF-8"},
+		"/wargaming//validations":                                                      {404, "/docs"},
+		"/wargaming/validations/.":                                                     {404, "/docs"},
 		"/wargaming/scenarios/nowhere":                                                 {404, "no scenario"},
 		"/wargaming/scenarios/CVE-2020-7598@1":                                         {404, "no scenario"},
 		"/wargaming/scenarios/..%2f":                                                   {422, "path.id"},
@@ -235,6 +241,14 @@ func TestRefusals(t *testing.T) {
 	if !strings.Contains(r.Header.Get("Allow"), "GET") {
 		t.Errorf("Allow: %q", r.Header.Get("Allow"))
 	}
+	for _, method := range []string{http.MethodPost, http.MethodPut} { // without a body, as net/http sends nil
+		r, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/wargaming/validate", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantProblem(t, send(t, r), map[string]int{http.MethodPost: 415, http.MethodPut: 405}[method])
+	}
+	wantProblem(t, send(t, request(t, s, http.MethodDelete, "/wargaming/cache?apv_id=", "")), 422, "has no value")
 	if rows, err := s.Store.List(t.Context(), store.Filter{Limit: 1}); err != nil || len(rows) > 0 {
 		t.Errorf("a refused request was kept: %v, %v", rows, err)
 	}

@@ -22,7 +22,7 @@ func (s *server) addDocs() {
 	for _, name := range []string{"ErrorModel", "ErrorDetail"} { // huma's own form of errors, which asProblem replaces
 		delete(s.huma.OpenAPI().Components.Schemas.Map(), name)
 	}
-	spec, err := json.Marshal(s.huma.OpenAPI())
+	spec, err := published(s.huma.OpenAPI())
 	if err != nil {
 		panic(fmt.Sprintf("encode openapi: %v", err)) // made of constants: any test shows it
 	}
@@ -33,6 +33,33 @@ func (s *server) addDocs() {
 	s.mux.HandleFunc("GET /openapi.json", constant("application/json", spec))
 	s.mux.HandleFunc("GET /docs", constant("text/html; charset=utf-8", page))
 	s.mux.Handle("GET /{$}", http.RedirectHandler("/docs", http.StatusFound))
+}
+
+// nullables are members that may be null besides what their schemas say, which huma can't express of an object: of a request
+// null counts as absent, and a figure is null where it would divide by zero.
+var nullables = map[string][]string{
+	"ValidateRequest": {"vulnerability", "patch"},
+	"Confusion":       {"accuracy", "precision", "recall", "f1", "inconclusive_share", "coverage", "risk_fixed", "risk_not_fixed"},
+}
+
+// published is the description as callers get it.
+func published(spec *huma.OpenAPI) ([]byte, error) {
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	var tree map[string]any
+	if err := json.Unmarshal(text, &tree); err != nil {
+		return nil, err
+	}
+	schemas := tree["components"].(map[string]any)["schemas"].(map[string]any)
+	for name, members := range nullables {
+		properties := schemas[name].(map[string]any)["properties"].(map[string]any)
+		for _, member := range members {
+			properties[member] = map[string]any{"anyOf": []any{properties[member], map[string]any{"type": "null"}}}
+		}
+	}
+	return json.Marshal(tree)
 }
 
 func constant(contentType string, body []byte) http.HandlerFunc {

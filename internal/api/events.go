@@ -22,7 +22,7 @@ type eventsInput struct {
 	After       int64    `query:"after" minimum:"-1" default:"-1" doc:"The id of the last event that was seen: 0 for all that are kept; -1 for what happens from now on"`
 	LastEventID int64    `header:"Last-Event-ID" minimum:"-1" default:"-1" doc:"What browsers send when they come back; counts before after"`
 	Kind        []string `query:"kind" maxItems:"20" doc:"Only events of these kinds, separated by commas" example:"validation_finished"`
-	Subject     string   `query:"subject" maxLength:"200" doc:"Only events about this: the id of a validation, the version of a model"`
+	Subject     string   `query:"subject" minLength:"1" maxLength:"200" doc:"Only events about this: the id of a validation, the version of a model"`
 }
 
 const eventsDescription = "Events are numbered without gaps. Who comes back with the number that it saw last misses nothing; an event may come " +

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,12 +30,17 @@ const (
 // well-formed JSON text in UTF-8 without duplicate members.
 func (s *server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		bare := r.ContentLength == 0 && r.Header.Get("Content-Type") == "" // an operation that wants a body says so itself
-		if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodDelete || bare {
+		if !s.known(r) { // 404 and 405 come before all that follows
 			next.ServeHTTP(w, r)
 			return
 		}
-		if _, pattern := s.mux.Handler(r); pattern == "" { // 404 and 405 come before 415
+		if err := checkQuery(r.URL.RawQuery); err != nil {
+			(&Problem{Status: http.StatusUnprocessableEntity, Kind: crisol.KindInput.String(), Detail: "read query: " + err.Error(),
+				Hint: "/openapi.json describes what is expected", Errors: []ProblemDetail{{Message: err.Error(), Location: "query"}}}).write(w, r)
+			return
+		}
+		bare := r.ContentLength == 0 && r.Header.Get("Content-Type") == "" && !submits(r.URL.Path) // of all others the body may be left out
+		if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodDelete || bare {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -61,6 +69,30 @@ func (s *server) limit(next http.Handler) http.Handler {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, r)
 	})
+}
+
+// checkQuery refuses a query that may be read otherwise than it was meant: what is malformed would be skipped, of a name
+// that comes twice the second value, and a name without a value would count as absent: asked to forget the answers about
+// apv_id= the cache would forget all.
+func checkQuery(raw string) error {
+	if raw == "" {
+		return nil
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return fmt.Errorf("it is malformed: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch given := values[name]; {
+		case len(given) > 1:
+			return fmt.Errorf("%q comes twice", name)
+		case given[0] == "":
+			return fmt.Errorf("%q has no value", name)
+		case !utf8.ValidString(given[0]):
+			return fmt.Errorf("the value of %q is not UTF-8", name)
+		}
+	}
+	return nil
 }
 
 func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {

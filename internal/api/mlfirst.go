@@ -57,7 +57,7 @@ type questionKey struct{}
 // recall answers an ml-first request whose very bytes were answered before, without another look at them: what was
 // answered once was well-formed. The context it returns knows the question.
 func (s *server) recall(w http.ResponseWriter, r *http.Request, body []byte) (ctx context.Context, answered bool) {
-	if r.URL.Path != mlFirstPath {
+	if r.URL.Path != mlFirstPath || r.URL.RawQuery != "" {
 		return r.Context(), false
 	}
 	q := s.question(body)

@@ -66,7 +66,7 @@ var ranges = map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7
 
 type rangeInput struct {
 	Range string `query:"time_range" enum:"1h,24h,7d,30d" default:"24h" doc:"How far back"`
-	Model string `query:"model_version" maxLength:"64" pattern:"^[A-Za-z0-9][A-Za-z0-9._+-]*$" doc:"One model; the champion where figures are about one, else all"`
+	Model string `query:"model_version" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9][A-Za-z0-9._+-]*$" doc:"One model; the champion where figures are about one, else all"`
 }
 
 func (in rangeInput) span(now time.Time) (since, until time.Time) {
@@ -169,7 +169,7 @@ type Trials struct {
 type trialsOutput struct{ Body Trials }
 
 func (s *server) recent(ctx context.Context, in *struct {
-	Model string `query:"model_version" maxLength:"64"`
+	Model string `query:"model_version" minLength:"1" maxLength:"64"`
 	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"20"`
 }) (*trialsOutput, error) {
 	list, err := s.Auditor.Recent(ctx, in.Model, in.Limit)
@@ -183,7 +183,7 @@ type switchOutput struct{ Body audit.Standing }
 
 // SwitchRequest is the body of POST /wargaming/ab-testing/enable.
 type SwitchRequest struct {
-	Rate float64 `json:"rate,omitempty" minimum:"0.05" maximum:"0.5" doc:"Share of the model's decisions that a wargame checks; left out, it stays as it is (0.10 at first)" example:"0.1"`
+	Rate float64 `json:"rate,omitempty" nullable:"true" minimum:"0.05" maximum:"0.5" doc:"Share of the model's decisions that a wargame checks; left out, it stays as it is (0.10 at first)" example:"0.1"`
 }
 
 func (s *server) addSwitch() {
@@ -285,7 +285,7 @@ func (s *server) addCache() {
 		OperationID: "invalidate-cache", Method: http.MethodDelete, Path: "/wargaming/cache", Tags: []string{"Service"},
 		Summary: "Forget the cached answers about one APV, or all",
 	}, http.StatusServiceUnavailable), func(ctx context.Context, in *struct {
-		APVID string `query:"apv_id" maxLength:"200" doc:"Left out, all are forgotten"`
+		APVID string `query:"apv_id" minLength:"1" maxLength:"200" doc:"Left out, all are forgotten"`
 	}) (*struct{ Body Invalidated }, error) {
 		answer := Invalidated{APVID: in.APVID}
 		err := s.change(ctx, deed{act: "invalidate the cache", subject: in.APVID}, func() error {

@@ -154,14 +154,14 @@ func (s *server) problemResponses(statuses []int) map[string]*huma.Response {
 		http.StatusInternalServerError:   "A fault of the service",
 		http.StatusServiceUnavailable:    "The queue is full or infrastructure fails; try again after Retry-After",
 	}
-	schema := s.schema(reflect.TypeFor[Problem]())
+	schema, atLeast := s.schema(reflect.TypeFor[Problem]()), 1.0
 	responses := map[string]*huma.Response{}
 	slices.Sort(statuses)
 	for _, status := range slices.Compact(statuses) {
 		response := &huma.Response{Description: meaning[status], Content: map[string]*huma.MediaType{problemType: {Schema: schema}}}
 		if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 			response.Headers = map[string]*huma.Param{"Retry-After": {
-				Description: "Seconds to wait before the next try", Schema: &huma.Schema{Type: huma.TypeInteger}}}
+				Description: "Seconds to wait before the next try", Required: true, Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: &atLeast}}}
 		}
 		responses[strconv.Itoa(status)] = response
 	}

@@ -35,13 +35,18 @@ func (l Limits) route(path string) (string, ratelimit.Limit) {
 	return "other", ratelimit.PerMinute(l.Other)
 }
 
-// rate spends one request of the client's limit. Health and metrics are asked by machines that must not be refused.
+// unlimited are paths that machines ask, which must not be refused.
+func unlimited(path string) bool {
+	return path == "/health" || strings.HasPrefix(path, "/health/") || path == "/metrics"
+}
+
+// rate spends one request of the client's limit.
 func (s *server) rate(next http.Handler) http.Handler {
 	if s.Limiter == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/health" || strings.HasPrefix(r.URL.Path, "/health/") || r.URL.Path == "/metrics" {
+		if unlimited(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
 		}

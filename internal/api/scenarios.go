@@ -24,7 +24,7 @@ type ScenarioList struct {
 }
 
 type scenariosInput struct {
-	CVEID string `query:"cve_id" maxLength:"64" doc:"Only scenarios with this CVE or alias"`
+	CVEID string `query:"cve_id" minLength:"1" maxLength:"64" doc:"Only scenarios with this CVE or alias"`
 }
 
 type scenariosOutput struct{ Body ScenarioList }

@@ -313,7 +313,7 @@ func document(record store.Record, request *crisol.Request) any {
 
 type getInput struct {
 	ID   string `path:"id" format:"uuid" doc:"The validation_id of an answer"`
-	Wait string `query:"wait" maxLength:"20" doc:"How long to wait for the verdict, from 0s (the default) to 10m" example:"30s"`
+	Wait string `query:"wait" minLength:"1" maxLength:"20" doc:"How long to wait for the verdict, from 0s (the default) to 10m" example:"30s"`
 }
 
 type getOutput struct{ Body any }
@@ -339,10 +339,10 @@ func (s *server) get(ctx context.Context, in *getInput) (*getOutput, error) {
 type listInput struct {
 	State      string    `query:"state" enum:"queued,running,finished"`
 	Verdict    string    `query:"verdict" enum:"fixed,not_fixed,broken,inconclusive"`
-	APVID      string    `query:"apv_id" maxLength:"200"`
-	CVEID      string    `query:"cve_id" maxLength:"64"`
-	PatchID    string    `query:"patch_id" maxLength:"200"`
-	ScenarioID string    `query:"scenario_id" maxLength:"128"`
+	APVID      string    `query:"apv_id" minLength:"1" maxLength:"200"`
+	CVEID      string    `query:"cve_id" minLength:"1" maxLength:"64"`
+	PatchID    string    `query:"patch_id" minLength:"1" maxLength:"200"`
+	ScenarioID string    `query:"scenario_id" minLength:"1" maxLength:"128"`
 	Revoked    bool      `query:"revoked" doc:"Only those whose verdict was revoked"`
 	Since      time.Time `query:"since" doc:"Created at this time (RFC 3339) or later"`
 	Until      time.Time `query:"until" doc:"Created before this time (RFC 3339)"`
