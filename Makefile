@@ -8,7 +8,7 @@ RUNSC   := $(CACHE)/bin/runsc
 export CRISOL_RUNSC ?= $(RUNSC)
 export PATH := $(CACHE)/bin:$(PATH)
 
-.PHONY: run test lint bench scenarios hostile vuln fuzz cover build deps tools clean help
+.PHONY: run test lint bench scenarios hostile vuln fuzz contract cover build deps tools clean help
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,10 @@ cover: tools ## Coverage of the Go code, through the tests and the binary that t
 
 vuln: ## Ask the Go vulnerability database about what Crisol is built from (it must be in reach)
 	go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
+
+REQUESTS ?= 20000
+contract: deps ## Fuzz the API of a real service from its own OpenAPI document, REQUESTS (20000) at least
+	go test ./cmd/crisol -run '^TestContract$$' -count=1 -v -timeout 120m -contract.requests $(REQUESTS) -contract.examples 60
 
 FUZZTIME ?= 10m
 fuzz: ## Fuzz the parsers of foreign input, FUZZTIME (10m) each

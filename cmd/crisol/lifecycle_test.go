@@ -65,7 +65,7 @@ func TestReload(t *testing.T) {
 	}
 	write("limit-other: 200\nlog-level: debug\nlease: 40s\n")
 	s.signal(syscall.SIGHUP)
-	s.logged("settings were read again")
+	s.logged(`"settings were read again"`)
 	if got := limit(); !strings.Contains(got, "q=200;") {
 		t.Errorf("after the change: %s", got)
 	}
