@@ -91,6 +91,8 @@ type server struct {
 	Deps
 	mux  *http.ServeMux
 	huma huma.API
+	// members are those that a body may have, by path.
+	members map[string]map[string]bool
 }
 
 // New makes the handler of the whole service.
@@ -129,6 +131,7 @@ func New(d Deps) http.Handler {
 	s.addAuditLog()
 	s.addHealth()
 	s.addDocs()
+	s.members = membersOf(s.huma.OpenAPI())
 	return s.watch(s.guard(s.admit(s.rate(s.limit(http.HandlerFunc(s.route))))))
 }
 

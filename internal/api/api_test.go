@@ -174,6 +174,7 @@ func TestRefusals(t *testing.T) {
 		says   []string
 	}{
 		{"unknown member", with(t, "patch_dif", "x"), 422, []string{"unexpected property", "body.patch_dif", "openapi.json"}},
+		{"unknown member that is null", strings.Replace(full, "{", `{"patch_dif":null,`, 1), 422, []string{"unexpected property", "body.patch_dif"}},
 		{"unknown member inside", with(t, "patch_diff", nil, "patch", map[string]any{"code": "x", "lang": "js"}), 422, []string{"body.patch.lang"}},
 		{"no apv_id", with(t, "apv_id", nil), 422, []string{"apv_id"}},
 		{"wrong type", with(t, "apv_id", 7), 422, []string{"body.apv_id", "expected string"}},

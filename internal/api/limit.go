@@ -16,6 +16,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"crisol"
 )
 
@@ -61,7 +63,7 @@ func (s *server) limit(next http.Handler) http.Handler {
 			done(body)
 			return
 		}
-		if body, err = strict(body); err != nil {
+		if body, err = strict(body, s.members[r.URL.Path]); err != nil {
 			bodyProblem(err, s.MaxBody).write(w, r)
 			return
 		}
@@ -103,10 +105,10 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	return body, err
 }
 
-// strict returns a JSON object without its members that are null (they count as absent), or says what is wrong with
-// its form. Go's decoder would take much of it in silence: the last of two members of one name, and U+FFFD for what
+// strict returns a JSON object without those of its known members that are null (they count as absent), or says what is
+// wrong with its form. Go's decoder would take much of it in silence: the last of two members of one name, and U+FFFD for what
 // is not UTF-8, which would make another patch of a patch.
-func strict(body []byte) ([]byte, error) {
+func strict(body []byte, known map[string]bool) ([]byte, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, errors.New("it is empty")
 	}
@@ -122,7 +124,7 @@ func strict(body []byte) ([]byte, error) {
 	}
 	nulls := 0
 	for name, value := range members {
-		if string(value) == "null" {
+		if known[name] && string(value) == "null" {
 			delete(members, name)
 			nulls++
 		}
@@ -131,6 +133,25 @@ func strict(body []byte) ([]byte, error) {
 		return body, nil
 	}
 	return json.Marshal(members)
+}
+
+// membersOf are the names that the body of an operation may have at its top, by the path of the operation.
+func membersOf(spec *huma.OpenAPI) map[string]map[string]bool {
+	all := map[string]map[string]bool{}
+	for path, item := range spec.Paths {
+		if item.Post == nil || item.Post.RequestBody == nil {
+			continue
+		}
+		schema := item.Post.RequestBody.Content["application/json"].Schema
+		if schema.Ref != "" {
+			schema = spec.Components.Schemas.SchemaFromRef(schema.Ref)
+		}
+		all[path] = map[string]bool{}
+		for name := range schema.Properties {
+			all[path][name] = true
+		}
+	}
+	return all
 }
 
 // checkForm walks through one JSON text: well formed, nothing after it, bounded, no member twice.
