@@ -13,13 +13,13 @@ import (
 	"time"
 
 	"crisol"
+	"crisol/internal/extract"
 	"crisol/internal/policy"
 	"crisol/internal/predict"
 	"crisol/internal/resilience"
 	"crisol/internal/sandbox"
 	"crisol/internal/sandbox/runtimes"
 	"crisol/internal/static"
-	"crisol/internal/syntax"
 	"crisol/internal/target"
 	"crisol/internal/validate"
 	"crisol/internal/wargame"
@@ -76,7 +76,7 @@ type App struct {
 	Models  *predict.Registry
 	guards  *guards
 
-	parser *syntax.Parser
+	memory extract.Memory
 }
 
 // DefaultCacheBytes is room for the targets of a few hundred scenarios.
@@ -161,9 +161,6 @@ func Open(ctx context.Context, c Config) (*App, error) {
 	return a, nil
 }
 
-// treeRoom is how many bytes of trees of files before a patch are kept in memory: of a hundred files and more.
-const treeRoom = 64 << 20
-
 func (a *App) build(ctx context.Context) (err error) {
 	if a.Sandbox, err = runtimes.Open(ctx, a.Config.Sandbox, runtimes.Options{Log: a.Log}); err != nil {
 		return err
@@ -185,9 +182,9 @@ func (a *App) build(ctx context.Context) (err error) {
 	if a.Models, err = Models(a.Config); err != nil {
 		return err
 	}
-	a.parser = syntax.NewParser(treeRoom)
+	a.memory = extract.NewMemory()
 	a.Flow = &validate.Flow{
-		Arena: a.Arena, Timeout: a.Timeout, Now: time.Now, Static: static.Gate{Parser: a.parser}, Predictor: newOracle(a.Models, nil, a.guards.model, a.parser), Rule: a.Rule,
+		Arena: a.Arena, Timeout: a.Timeout, Now: time.Now, Static: static.Gate{Parser: a.memory.Parser}, Predictor: newOracle(a.Models, nil, a.guards.model, a.memory), Rule: a.Rule,
 	}
 	return nil
 }

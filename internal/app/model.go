@@ -25,7 +25,6 @@ import (
 	"crisol/internal/resilience"
 	"crisol/internal/scenario"
 	"crisol/internal/snippet"
-	"crisol/internal/syntax"
 	"crisol/internal/target"
 	"crisol/internal/validate"
 	"crisol/models"
@@ -82,7 +81,7 @@ type oracle struct {
 	auditor *audit.Auditor
 	guard   *resilience.Guard
 	hanging chan struct{} // a place for each answer that may be under way, also of those that nobody waits for any more
-	parser  *syntax.Parser
+	memory  extract.Memory
 
 	mu     sync.Mutex
 	usable []*predict.Bundle
@@ -91,8 +90,8 @@ type oracle struct {
 	looked time.Time
 }
 
-func newOracle(models *predict.Registry, auditor *audit.Auditor, guard *resilience.Guard, parser *syntax.Parser) *oracle {
-	return &oracle{models: models, auditor: auditor, guard: guard, hanging: make(chan struct{}, 2*modelsAtOnce), parser: parser}
+func newOracle(models *predict.Registry, auditor *audit.Auditor, guard *resilience.Guard, memory extract.Memory) *oracle {
+	return &oracle{models: models, auditor: auditor, guard: guard, hanging: make(chan struct{}, 2*modelsAtOnce), memory: memory}
 }
 
 // Predict asks the champion.
@@ -144,9 +143,7 @@ func (o *oracle) ask(s *scenario.Scenario, files []diff.Touched) (validate.Opini
 	if err != nil {
 		return validate.Opinion{}, err
 	}
-	in := input(s, files)
-	in.Parser = o.parser
-	read := extract.Features(in)
+	read := o.memory.Features(input(s, files))
 	p, err := champion.Explain(read, explained)
 	if err != nil {
 		return validate.Opinion{}, err

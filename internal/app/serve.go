@@ -287,7 +287,7 @@ func (a *App) openService(ctx context.Context, answers bool) (_ *Service, err er
 	if s.Auditor, err = audit.Open(ctx, audit.Options{Store: s.Store, Models: trusted(a.Models), Rule: a.Rule, Alpha: a.Alpha, Hold: a.timeout(), Enabled: a.ABTesting, Logger: a.Log}); err != nil {
 		return nil, err
 	}
-	s.oracle = newOracle(a.Models, s.Auditor, a.guards.model, a.parser)
+	s.oracle = newOracle(a.Models, s.Auditor, a.guards.model, a.memory)
 	a.Flow.Predictor = s.oracle
 	if s.Queue, err = newQueue(s.jobs()); err != nil {
 		return nil, err

@@ -25,14 +25,10 @@ import (
 	"crisol/internal/features"
 	"crisol/internal/predict"
 	"crisol/internal/static"
-	"crisol/internal/syntax"
 )
 
 // maxFile bounds what is compared and read of one file: what is larger is no source that a person wrote.
 const maxFile = 4 << 20
-
-// treeRoom is how many bytes of trees Rows keeps: candidates for a scenario change the same files.
-const treeRoom = 64 << 20
 
 // Input is what features are computed of: the difference of the files, whatever form the candidate had.
 func Input(v features.Vulnerability, files []diff.Touched) features.Input {
@@ -94,13 +90,13 @@ func Rows(ctx context.Context, candidates iter.Seq2[corpus.Candidate, error], o 
 	set.Rows = make([]dataset.Row, len(kept))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, o.Workers))
-	parser := syntax.NewParser(treeRoom)
+	memory := NewMemory()
 	for i, c := range kept {
 		group.Go(func() (err error) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			set.Rows[i], err = row(ctx, parser, c)
+			set.Rows[i], err = row(ctx, memory, c)
 			return err
 		})
 	}
@@ -148,17 +144,16 @@ func choose(candidates iter.Seq2[corpus.Candidate, error], o Options) (kept []co
 	return kept, skipped, nil
 }
 
-func row(ctx context.Context, parser *syntax.Parser, c corpus.Candidate) (dataset.Row, error) {
+func row(ctx context.Context, memory Memory, c corpus.Candidate) (dataset.Row, error) {
 	in, err := candidate(c)
-	in.Parser = parser
 	if err != nil {
 		return dataset.Row{}, fmt.Errorf("candidate %s of %s: %w", c.ID, c.Scenario, err)
 	}
-	decided, err := decide(ctx, in)
+	decided, err := decide(ctx, memory, in)
 	if err != nil {
 		return dataset.Row{}, fmt.Errorf("candidate %s of %s: %w", c.ID, c.Scenario, err)
 	}
-	f := Features(in)
+	f := memory.Features(in)
 	cwe := ""
 	if len(c.CWE) > 0 {
 		cwe = c.CWE[0]
@@ -186,7 +181,7 @@ func candidate(c corpus.Candidate) (features.Input, error) {
 }
 
 // decide asks the static checks, as they are asked before a model.
-func decide(ctx context.Context, in features.Input) (crisol.Verdict, error) {
+func decide(ctx context.Context, memory Memory, in features.Input) (crisol.Verdict, error) {
 	dir, err := os.MkdirTemp("", "crisol-extract-")
 	if err != nil {
 		return "", crisol.Errorf(crisol.KindInfrastructure, "lay a candidate out: %w", err)
@@ -220,5 +215,5 @@ func decide(ctx context.Context, in features.Input) (crisol.Verdict, error) {
 		}
 		touched = append(touched, *f)
 	}
-	return static.Gate{Parser: in.Parser}.Decide(ctx, touched).Verdict, nil
+	return static.Gate{Parser: memory.Parser}.Decide(ctx, touched).Verdict, nil
 }

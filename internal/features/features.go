@@ -49,6 +49,8 @@ type Input struct {
 	Files         []File
 	// Parser reads the files. It may have read some before; nil reads them all.
 	Parser *syntax.Parser
+	// Ranks remembers what expressions are like; nil has each looked at.
+	Ranks *Ranks
 }
 
 // Vector holds one number for each of Names. NaN stands for what needs the source when it isn't at hand.
@@ -104,12 +106,13 @@ type Reading struct {
 	tally         *tally
 	report        Report
 	left          *budget
+	ranks         *Ranks
 	query         query
 }
 
 // Read reads a patch.
 func Read(in Input) *Reading {
-	c := &Reading{vulnerability: in.Vulnerability, kind: in.Vulnerability.kind(), tally: newTally(), left: newBudget(in.Parser),
+	c := &Reading{vulnerability: in.Vulnerability, kind: in.Vulnerability.kind(), tally: newTally(), left: newBudget(in.Parser), ranks: in.Ranks,
 		query: newQuery(in.Vulnerability.Text, in.Vulnerability.Package)}
 	texts := map[string][]byte{}
 	for _, f := range in.Files {

@@ -40,7 +40,7 @@ func (c *Reading) patterns(v Vector) {
 			if search.patterns--; search.patterns < 0 {
 				return 0
 			}
-			r = e.rank(search)
+			r = c.ranks.of(e, search)
 			ranks[e.text] = r
 		}
 		return r
