@@ -106,7 +106,8 @@ func (h *handover) begin() error {
 	}
 	const first = 3 // SD_LISTEN_FDS_START
 	// From here on nothing of Go's may be relied upon: the handle takes the place of one that the runtime may use.
-	fd, err := int(h.kept.Fd()), error(nil)
+	fd := int(h.kept.Fd())
+	var err error
 	if fd == first {
 		_, err = unix.FcntlInt(first, unix.F_SETFD, 0) // not to be closed
 	} else {

@@ -220,7 +220,7 @@ func Shown(name, text string) string {
 type Problems struct{ lines list }
 
 // list is several problems as one error.
-type list []string //nolint:errname // it is a list that happens to be told as one error
+type list []string
 
 // Error tells them all, one a line.
 func (l list) Error() string {
