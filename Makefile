@@ -8,7 +8,7 @@ RUNSC   := $(CACHE)/bin/runsc
 export CRISOL_RUNSC ?= $(RUNSC)
 export PATH := $(CACHE)/bin:$(PATH)
 
-.PHONY: run test lint bench scenarios hostile vuln fuzz contract cover build deps tools clean help
+.PHONY: run test lint bench scenarios hostile vuln fuzz contract soak cover build deps tools clean help
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,10 @@ vuln: ## Ask the Go vulnerability database about what Crisol is built from (it m
 REQUESTS ?= 20000
 contract: deps ## Fuzz the API of a real service from its own OpenAPI document, REQUESTS (20000) at least
 	go test ./cmd/crisol -run '^TestContract$$' -count=1 -v -timeout 120m -contract.requests $(REQUESTS) -contract.examples 60
+
+SOAK ?= 30m
+soak: deps build ## Load a service and a worker for SOAK (30m), killing, freezing and restarting something every 20 s
+	go run ./bench/soak -crisol $(BIN)/crisol -for $(SOAK)
 
 FUZZTIME ?= 10m
 fuzz: ## Fuzz the parsers of foreign input, FUZZTIME (10m) each

@@ -101,6 +101,7 @@ var rooms = map[string][]string{
 	"crisol/bench/model":    {"crisol/internal/forest", "crisol/internal/forest/naive"},
 	"crisol/bench/features": {"crisol/internal/corpus", "crisol/internal/diff", "crisol/internal/features", "crisol/internal/syntax"},
 	"crisol/bench/hosts":    {"crisol", "crisol/internal/app", "crisol/internal/jobs", "crisol/internal/netns", "crisol/internal/scenario", "crisol/internal/store/pgtest"},
+	"crisol/bench/soak":     {"crisol/internal/cache/redistest", "crisol/internal/store/pgtest"},
 	"crisol/bench/steady":   {"crisol/internal/app", "crisol/internal/scenario", "crisol/internal/wargame"},
 	"crisol/bench":          {"crisol", "crisol/internal/app", "crisol/internal/sandbox", "crisol/internal/sandbox/runtimes", "crisol/internal/scenario", "crisol/internal/target", "crisol/internal/wargame"},
 }

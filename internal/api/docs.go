@@ -53,6 +53,12 @@ func published(spec *huma.OpenAPI) ([]byte, error) {
 		return nil, err
 	}
 	schemas := tree["components"].(map[string]any)["schemas"].(map[string]any)
+	for _, schema := range schemas {
+		members, _ := schema.(map[string]any)["properties"].(map[string]any) // not all have some
+		for _, member := range members {
+			nullChoice(member.(map[string]any))
+		}
+	}
 	for name, members := range nullables {
 		properties := schemas[name].(map[string]any)["properties"].(map[string]any)
 		for _, member := range members {
@@ -60,6 +66,15 @@ func published(spec *huma.OpenAPI) ([]byte, error) {
 		}
 	}
 	return json.Marshal(tree)
+}
+
+// nullChoice adds null to the choices of a member that may be null: without it they would exclude what its type includes.
+func nullChoice(member map[string]any) {
+	types, _ := member["type"].([]any)
+	choices, _ := member["enum"].([]any)
+	if slices.Contains(types, any("null")) && len(choices) > 0 && !slices.Contains(choices, any(nil)) {
+		member["enum"] = append(choices, nil)
+	}
 }
 
 func constant(contentType string, body []byte) http.HandlerFunc {
