@@ -217,37 +217,43 @@ func Shown(name, text string) string {
 }
 
 // Problems collects what is wrong with a configuration.
-type Problems struct{ lines list }
+type Problems struct{ all []error }
 
 // list is several problems as one error.
-type list []string
+type list []error
 
-// Error tells them all, one a line.
+// Error tells them all, with their hints, one a line.
 func (l list) Error() string {
-	if len(l) == 1 {
-		return l[0]
+	lines := []string{fmt.Sprintf("%d settings can't be used:", len(l))}
+	for _, err := range l {
+		line := err.Error()
+		if hint := crisol.HintOf(err); hint != "" {
+			line += " (" + hint + ")"
+		}
+		lines = append(lines, line)
 	}
-	return fmt.Sprintf("%d settings can't be used:\n  %s", len(l), strings.Join(l, "\n  "))
+	return strings.Join(lines, "\n  ")
 }
 
-// Add notes an error with its hint, or the problems that it consists of; nil is none.
+// Add notes an error, or the problems that it consists of; nil is none.
 func (p *Problems) Add(err error) {
 	var several list
 	switch {
 	case err == nil:
 	case errors.As(err, &several):
-		p.lines = append(p.lines, several...)
-	case crisol.HintOf(err) != "":
-		p.lines = append(p.lines, err.Error()+" ("+crisol.HintOf(err)+")")
+		p.all = append(p.all, several...)
 	default:
-		p.lines = append(p.lines, err.Error())
+		p.all = append(p.all, err)
 	}
 }
 
-// Err is an error that tells all problems, or nil where there are none.
+// Err is an error that tells all problems: the one that there is, or nil where there are none.
 func (p *Problems) Err() error {
-	if len(p.lines) == 0 {
+	switch len(p.all) {
+	case 0:
 		return nil
+	case 1:
+		return p.all[0]
 	}
-	return &crisol.Error{Kind: crisol.KindInput, Err: p.lines}
+	return &crisol.Error{Kind: crisol.KindInput, Err: list(p.all)}
 }

@@ -120,6 +120,8 @@ func (s *Server) init() error {
 	if err != nil {
 		return err
 	}
+	runtime.LockOSThread() // while it runs: the end of the thread that starts a process would be its death signal
+	defer runtime.UnlockOSThread()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
