@@ -306,12 +306,12 @@ func crowded(t *testing.T) (string, func(), func()) {
 // disk mounts a small disk.
 func disk(t *testing.T, bytes int) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "crisol-disk-") // other users can't look into t.TempDir, and PostgreSQL is one
+	dir, err := os.MkdirTemp("", "smalldisk-") // other users can't look into t.TempDir, and PostgreSQL is one
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Remove(dir) })
-	if err := unix.Mount("crisol", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0755", bytes)); err != nil {
+	if err := unix.Mount("smalldisk", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0755", bytes)); err != nil {
 		t.Fatalf("a full disk takes a small one to be mounted, which this machine refuses (%v): run the tests as root, where mounting is allowed", err)
 	}
 	t.Cleanup(func() {
