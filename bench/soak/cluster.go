@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -28,8 +29,9 @@ type host struct {
 	args    []string
 	log     string // a file that all its lives write to
 
-	mu  sync.Mutex // guards what follows
-	cmd *exec.Cmd
+	mu   sync.Mutex // guards what follows
+	cmd  *exec.Cmd
+	done chan struct{} // closed when cmd has ended
 }
 
 // start starts the process; it dies with this one.
@@ -45,14 +47,28 @@ func (h *host) start() error {
 	cmd.Env = append(os.Environ(), "GOTRACEBACK=all", "GORACE=atexit_sleep_ms=0")
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.cmd = cmd
-	return cmd.Start()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	h.cmd, h.done = cmd, make(chan struct{})
+	go func(done chan struct{}) {
+		defer close(done)
+		_ = cmd.Wait() // how it ended shows in its log
+	}(h.done)
+	return nil
+}
+
+// ended is closed when the process of now has ended; nil where there never was one.
+func (h *host) ended() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.done
 }
 
 func (h *host) pid() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.cmd == nil || h.cmd.Process == nil {
+	if h.cmd == nil {
 		return 0
 	}
 	return h.cmd.Process.Pid
@@ -61,7 +77,7 @@ func (h *host) pid() int {
 func (h *host) signal(s os.Signal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.cmd != nil && h.cmd.Process != nil {
+	if h.cmd != nil {
 		_ = h.cmd.Process.Signal(s) // gone already is as good
 	}
 }
@@ -69,8 +85,8 @@ func (h *host) signal(s os.Signal) {
 // end sends a signal that ends the process, and waits for that.
 func (h *host) end(s os.Signal) {
 	h.signal(s)
-	if h.pid() != 0 {
-		_ = h.cmd.Wait() // it says by which signal
+	if done := h.ended(); done != nil {
+		<-done
 	}
 }
 
@@ -139,13 +155,11 @@ func open(ctx context.Context, crisol, dir string) (*cluster, error) {
 		c.close()
 		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := address()
 	if err != nil {
 		c.close()
 		return nil, err
 	}
-	addr := l.Addr().String()
-	_ = l.Close() // the address is all that was wanted
 	c.base = "http://" + addr
 	crisolAs := func(name string, args ...string) *host {
 		args = append(args, "--database", pgtest.TCP(database), "--redis", c.redis.URL(), "--data", filepath.Join(dir, name), "--lease", "5s", "--workers", "1")
@@ -160,10 +174,30 @@ func open(ctx context.Context, crisol, dir string) (*cluster, error) {
 	return c, nil
 }
 
+// address is a free one on loopback, with a port below those that Linux gives to whoever asks for any: while the service is
+// dead nobody else gets it by chance.
+func address() (string, error) {
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)) //nolint:gosec // it need not be a secret
+		if l, err := net.Listen("tcp", addr); err == nil {
+			return addr, l.Close()
+		}
+	}
+	return "", errors.New("find a free port: a hundred were taken")
+}
+
+// patience is how long the service may take to answer. How long it takes is told; on a busy machine it may be long.
+const patience = 3 * time.Minute
+
 // awake waits until the service answers.
 func (c *cluster) awake(ctx context.Context) error {
 	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+	for until := time.Now().Add(patience); time.Now().Before(until); sleep(ctx, 20*time.Millisecond) {
+		select {
+		case <-c.service.ended():
+			return fmt.Errorf("the service ended: %s", tail(c.service.log))
+		default:
+		}
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/health", nil)
 		if err != nil {
 			return err
@@ -177,7 +211,13 @@ func (c *cluster) awake(ctx context.Context) error {
 			return nil
 		}
 	}
-	return errors.New("the service does not answer")
+	return fmt.Errorf("the service does not answer: %s", tail(c.service.log))
+}
+
+// tail is the end of a log.
+func tail(path string) string {
+	lines := strings.Split(strings.TrimSpace(text(path)), "\n")
+	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
 
 func (c *cluster) close() {
@@ -227,12 +267,12 @@ var faults = []fault{
 	{"restart of the service by SIGUSR2", false, func(ctx context.Context, c *cluster) error {
 		before := strings.Count(text(c.service.log), `"msg":"service starts"`)
 		c.service.signal(syscall.SIGUSR2)
-		for until := time.Now().Add(time.Minute); time.Now().Before(until); sleep(ctx, 50*time.Millisecond) {
+		for until := time.Now().Add(patience); time.Now().Before(until); sleep(ctx, 50*time.Millisecond) {
 			if strings.Count(text(c.service.log), `"msg":"service starts"`) > before {
 				return c.awake(ctx)
 			}
 		}
-		return errors.New("the service never began anew")
+		return fmt.Errorf("the service never began anew: %s", tail(c.service.log))
 	}},
 	{"Redis frozen for 3 s", true, func(ctx context.Context, c *cluster) error {
 		if err := c.redis.Freeze(); err != nil {

@@ -56,9 +56,10 @@ type Report struct {
 	Seen
 	Took       time.Duration
 	Faults     map[string]int
-	Goroutines map[string]Growth // by process: after the first seconds of load, and at the end; idle both times
-	Memory     map[string]Growth // by process: medians of MiB, over the second and the last quarter of the time that spared it; empty if that was short
-	Panics     int               // in the logs of the processes
+	Slowest    map[string]time.Duration // by fault: how long it took at most until it was over, waiting for the service included
+	Goroutines map[string]Growth        // by process: after the first seconds of load, and at the end; idle both times
+	Memory     map[string]Growth        // by process: medians of MiB, over the second and the last quarter of the time that spared it; empty if that was short
+	Panics     int                      // in the logs of the processes
 }
 
 // Bounds of what counts as flat: what Go's runtime and connection pools keep moves by so much without a leak.
@@ -109,7 +110,7 @@ func (r Report) String() string {
 	}
 	say("%d faults", total)
 	for _, name := range slices.Sorted(maps.Keys(r.Faults)) {
-		say("  %-36s %d", name, r.Faults[name])
+		say("  %-36s %d, over after %s at most", name, r.Faults[name], r.Slowest[name].Round(time.Millisecond))
 	}
 	say("accepted %d, answered %d (by trials %d, of which undecided %d), wrong verdicts %d", r.Accepted, r.Answered, r.Trials, len(r.Undecided), len(r.Wrong))
 	say("errors %d (%.4f %%); apart: 429 %d, 503 with Retry-After %d, without answer while the service was dead %d",

@@ -34,18 +34,24 @@ func (p Plan) spared() time.Duration {
 const idle = 5 * time.Second
 
 // Soak does as planned.
-func Soak(ctx context.Context, p Plan) (Report, error) {
+func Soak(ctx context.Context, p Plan) (r Report, err error) {
 	dir, err := os.MkdirTemp("", "crisol-soak-")
 	if err != nil {
 		return Report{}, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer func() {
+		if err == nil && len(r.Broken()) == 0 {
+			_ = os.RemoveAll(dir)
+			return
+		}
+		p.Log("the logs of the processes are in %s", dir)
+	}()
 	c, err := open(ctx, p.Crisol, dir)
 	if err != nil {
 		return Report{}, err
 	}
 	defer c.close()
-	r := Report{Faults: map[string]int{}, Goroutines: map[string]Growth{}, Memory: map[string]Growth{}}
+	r = Report{Faults: map[string]int{}, Slowest: map[string]time.Duration{}, Goroutines: map[string]Growth{}, Memory: map[string]Growth{}}
 	l := newLoad(c)
 	begun := time.Now()
 	p.Log("warming up for %s", p.Warm)
@@ -134,8 +140,10 @@ func (p Plan) harm(ctx context.Context, c *cluster, r *Report, spared time.Time)
 		if err := f.do(context.WithoutCancel(ctx), c); err != nil {
 			return err
 		}
+		took := p.Every - time.Until(at)
 		r.Faults[f.name]++
-		p.Log("%s: over after %s", f.name, (p.Every - time.Until(at)).Round(time.Millisecond))
+		r.Slowest[f.name] = max(took, r.Slowest[f.name])
+		p.Log("%s: over after %s", f.name, took.Round(time.Millisecond))
 		sleep(ctx, time.Until(at))
 	}
 	return nil
