@@ -53,29 +53,14 @@ who can write to the log could otherwise replace its end. The exit code is 4 whe
 }
 
 func showAuditLog(cmd *cobra.Command, log trail.Log, after int64, asJSON bool) error {
-	const page = 500
 	out := cmd.OutOrStdout()
 	encoder := json.NewEncoder(out)
-	for {
-		list, err := log.Read(cmd.Context(), after, page)
-		if err != nil {
-			return err
+	return trail.Each(cmd.Context(), log, after, func(e trail.Entry) error {
+		if asJSON {
+			return encoder.Encode(e)
 		}
-		for _, e := range list {
-			if asJSON {
-				err = encoder.Encode(e)
-			} else {
-				err = showEntry(out, e)
-			}
-			if err != nil {
-				return err
-			}
-			after = e.Seq
-		}
-		if len(list) < page {
-			return nil
-		}
-	}
+		return showEntry(out, e)
+	})
 }
 
 // showEntry prints an entry on a line. What callers may choose is quoted: it could hold anything.

@@ -92,7 +92,7 @@ func (h *handover) keep(l net.Listener) (err error) {
 }
 
 // drain is how long the service lets its clients leave.
-func (h *handover) drain(context.Context) time.Duration {
+func (h *handover) drain() time.Duration {
 	if errors.Is(context.Cause(h.ctx), errAgain) {
 		return drainFor
 	}

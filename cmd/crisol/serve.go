@@ -49,11 +49,7 @@ func (f *serviceFlags) add(cmd *cobra.Command, g *global) {
 // is wrong is one error.
 func (f *serviceFlags) settle(cmd *cobra.Command, g *global, more func(*config.Problems)) ([]config.Setting, error) {
 	var wrong config.Problems
-	file := f.config
-	if file == "" {
-		file = os.Getenv("CRISOL_CONFIG")
-	}
-	settings, err := config.Fill(cmd.Flags(), config.Sources{File: file, Lookup: os.LookupEnv, Shared: serviceSettings()})
+	settings, err := fill(cmd.Flags(), f.config)
 	if err != nil {
 		return settings, err // what a flag means can't be told before it has its value
 	}
@@ -90,8 +86,13 @@ func (g *global) findDatabase(cmd *cobra.Command) error {
 	for _, name := range []string{"database", "data"} {
 		flags.AddFlag(cmd.Flags().Lookup(name))
 	}
-	_, err := config.Fill(flags, config.Sources{File: os.Getenv("CRISOL_CONFIG"), Lookup: os.LookupEnv, Shared: serviceSettings()})
+	_, err := fill(flags, "")
 	return err
+}
+
+// fill fills in flags from the environment and a file; "" is the one that $CRISOL_CONFIG names.
+func fill(flags *pflag.FlagSet, file string) ([]config.Setting, error) {
+	return config.Fill(flags, config.Sources{File: cmp.Or(file, os.Getenv("CRISOL_CONFIG")), Lookup: os.LookupEnv, Shared: serviceSettings()})
 }
 
 // openService builds the object graph for the service or a worker, whose log is always on.
@@ -178,10 +179,7 @@ func (f *serveFlags) settle(cmd *cobra.Command, g *global) ([]config.Setting, er
 				wrong.Add(crisol.Errorf(crisol.KindInput, "a limit of %d requests a minute: want 0, for none, to 1000000", limit))
 			}
 		}
-		if g.config.NoTrials && g.config.Database == "" {
-			wrong.Add(crisol.WithHint(crisol.Errorf(crisol.KindInput, "a service without trials leaves them to workers that share a PostgreSQL, and none is named"),
-				"set --database or DATABASE_URL, or let this process run the trials"))
-		}
+		wrong.Add(g.config.CheckTrials())
 	})
 }
 

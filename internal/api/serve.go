@@ -30,7 +30,7 @@ type ServeOptions struct {
 	Logger *slog.Logger
 	// Drain says, once ctx is done, how long connections are still taken and clients told to leave those they have; nil is
 	// not at all.
-	Drain func(ctx context.Context) time.Duration
+	Drain func() time.Duration
 }
 
 // Serve answers on listener (see Listen) until ctx is done. Then it takes no more connections, sends those who wait for
@@ -50,7 +50,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, o S
 	}
 	if o.Drain != nil && failed == nil {
 		leaving.Store(true)
-		time.Sleep(o.Drain(ctx))
+		time.Sleep(o.Drain())
 	}
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFor)
 	defer cancel()

@@ -93,6 +93,15 @@ func shares(bytes int64) (targets, arena int64) {
 	return max(1, bytes-bytes/4), max(1, bytes/4)
 }
 
+// CheckTrials refuses a service that runs no trials and has nobody to leave them to.
+func (c Config) CheckTrials() error {
+	if c.NoTrials && c.Database == "" {
+		return crisol.WithHint(crisol.Errorf(crisol.KindInput, "a service without trials leaves them to workers that share a PostgreSQL, and none is named"),
+			"set --database or DATABASE_URL, or let this process run the trials")
+	}
+	return nil
+}
+
 // Usage says what is kept below a data directory to save time, without making anything there.
 type Usage struct {
 	Targets  target.Usage

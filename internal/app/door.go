@@ -41,7 +41,7 @@ type Door struct {
 	Opened func(net.Listener) error
 	// Drain is how long the service still takes connections when it stops, and tells clients to leave those they have:
 	// for one that another process goes on with.
-	Drain func(context.Context) time.Duration
+	Drain func() time.Duration
 	// Changes brings settings that hold from when they are received; nil brings none.
 	Changes <-chan Change
 }
@@ -56,9 +56,8 @@ type Change struct {
 
 // Serve runs the service until ctx is done. Trials that are under way then stay accepted and run again at the next start.
 func (a *App) Serve(ctx context.Context, d Door) (err error) {
-	if a.NoTrials && a.Database == "" {
-		return crisol.WithHint(crisol.Errorf(crisol.KindInput, "a service without trials leaves them to workers that share a PostgreSQL, and none is named"),
-			"set --database or DATABASE_URL, or let this process run the trials")
+	if err := a.CheckTrials(); err != nil {
+		return err
 	}
 	// An address that can't be had is refused before anything is opened, and long before accepted trials go on. One that
 	// others reach needs to know first who may come.

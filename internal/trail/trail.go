@@ -79,32 +79,44 @@ type Log interface {
 	Read(ctx context.Context, after int64, limit int) ([]Entry, error)
 }
 
-// page is how many entries Verify reads at once.
+// page is how many entries are read at once.
 const page = 500
+
+// Each calls do with every entry whose number is greater than after, in order, until it returns an error.
+func Each(ctx context.Context, l Log, after int64, do func(Entry) error) error {
+	for {
+		list, err := l.Read(ctx, after, page)
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			if err := do(e); err != nil {
+				return err
+			}
+			after = e.Seq
+		}
+		if len(list) < page {
+			return nil
+		}
+	}
+}
 
 // Verify reads the whole log and returns how many entries it has, or an error that names the first that isn't what was
 // written.
 func Verify(ctx context.Context, l Log) (n int64, head string, err error) {
 	var last Entry
-	for {
-		list, err := l.Read(ctx, last.Seq, page)
+	err = Each(ctx, l, 0, func(e Entry) error {
+		want, err := e.Follow(last)
 		if err != nil {
-			return last.Seq, last.Digest, err
+			return err
 		}
-		for _, e := range list {
-			want, err := e.Follow(last)
-			if err != nil {
-				return last.Seq, last.Digest, err
-			}
-			if e.Seq != want.Seq || e.Previous != want.Previous || e.Digest != want.Digest {
-				return last.Seq, last.Digest, crisol.Errorf(crisol.KindInternal, "the audit log is not what was written: entry %d doesn't follow entry %d", e.Seq, last.Seq)
-			}
-			last = e
+		if e.Seq != want.Seq || e.Previous != want.Previous || e.Digest != want.Digest {
+			return crisol.Errorf(crisol.KindInternal, "the audit log is not what was written: entry %d doesn't follow entry %d", e.Seq, last.Seq)
 		}
-		if len(list) < page {
-			return last.Seq, last.Digest, nil
-		}
-	}
+		last = e
+		return nil
+	})
+	return last.Seq, last.Digest, err
 }
 
 // Do does a deed that the log knows of before it is done, and afterwards whether it was. A deed that can't be logged isn't
